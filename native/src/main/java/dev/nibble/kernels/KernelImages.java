@@ -1,0 +1,6 @@
+package dev.nibble.kernels;
+
+/** Opens kernel images by name and architecture. */
+public final class KernelImages {
+  private KernelImages() {}
+}

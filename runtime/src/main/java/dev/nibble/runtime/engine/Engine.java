@@ -1,0 +1,91 @@
+package dev.nibble.runtime.engine;
+
+/**
+ * Runs one model for up to {@link #maxSequences} independent sequences. A sequence's tokens do not
+ * depend on what else is in its batch. Memory is taken when the engine is made; a decode step
+ * allocates nothing. Not thread-safe: one thread drives an engine.
+ */
+public interface Engine extends AutoCloseable {
+  /**
+   * What it runs on, for results and logs.
+   *
+   * @return such as {@code cpu} or {@code cuda:0}
+   */
+  String device();
+
+  /**
+   * Positions a sequence holds.
+   *
+   * @return tokens
+   */
+  int contextLength();
+
+  /**
+   * Sequences open at once.
+   *
+   * @return sequences, 1 to 256
+   */
+  int maxSequences();
+
+  /**
+   * Rows of the head.
+   *
+   * @return logits a token has
+   */
+  int vocabSize();
+
+  /**
+   * Opens an empty sequence.
+   *
+   * @param sampling how its tokens are chosen
+   * @return the sequence
+   * @throws IllegalStateException if {@link #maxSequences} are open
+   */
+  Sequence open(SamplingParameters sampling);
+
+  /**
+   * Appends tokens to a sequence and samples the one that follows them, which is returned but not
+   * appended.
+   *
+   * @param sequence of this engine
+   * @param tokens at least one id
+   * @return the next token
+   * @throws IllegalArgumentException if an id is outside the vocabulary or the context is too short
+   */
+  int prefill(Sequence sequence, int[] tokens);
+
+  /**
+   * One decode step: appends to each sequence its token and samples the next.
+   *
+   * @param sequences of this engine, each once; the first {@code count} are used
+   * @param count sequences in the batch, 1 to {@link #maxSequences}
+   * @param tokens token to append to each; replaced by the sampled ones
+   */
+  void step(Sequence[] sequences, int count, int[] tokens);
+
+  /**
+   * Appends tokens and hands out the logits after each of them.
+   *
+   * @param sequence of this engine
+   * @param tokens at least one id
+   * @param sink receives the logits, in order
+   */
+  void score(Sequence sequence, int[] tokens, LogitsSink sink);
+
+  /** Frees the engine's memory and threads; closing twice does nothing. */
+  @Override
+  void close();
+
+  /** Receives logits. */
+  @FunctionalInterface
+  interface LogitsSink {
+    /**
+     * Takes the logits of some tokens.
+     *
+     * @param firstToken index of the first of them in the scored tokens
+     * @param tokens how many
+     * @param logits tokens x vocabSize, valid during the call
+     */
+    void accept(int firstToken, int tokens, float[] logits);
+  }
+}

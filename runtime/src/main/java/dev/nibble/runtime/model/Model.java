@@ -1,0 +1,6 @@
+package dev.nibble.runtime.model;
+
+/** A loaded model. */
+public final class Model {
+  private Model() {}
+}
