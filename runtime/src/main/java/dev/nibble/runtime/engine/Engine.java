@@ -1,11 +1,30 @@
 package dev.nibble.runtime.engine;
 
+import dev.nibble.runtime.model.Device;
+import dev.nibble.runtime.model.MemoryPlan;
+import dev.nibble.runtime.model.ModelOptions;
+import dev.nibble.runtime.model.ModelWeights;
+
 /**
  * Runs one model for up to {@link #maxSequences} independent sequences. A sequence's tokens do not
  * depend on what else is in its batch. Memory is taken when the engine is made; a decode step
  * allocates nothing. Not thread-safe: one thread drives an engine.
  */
 public interface Engine extends AutoCloseable {
+  /**
+   * Makes an engine.
+   *
+   * @param weights the model, closed with the engine, also when this fails
+   * @param device where to run
+   * @param options context, sequences, threads
+   * @return the engine
+   * @throws IllegalArgumentException if the options do not fit the model
+   * @throws dev.nibble.runtime.model.DeviceException if the device is absent
+   */
+  static Engine create(ModelWeights weights, Device device, ModelOptions options) {
+    return later();
+  }
+
   /**
    * What it runs on, for results and logs.
    *
@@ -35,6 +54,13 @@ public interface Engine extends AutoCloseable {
   int vocabSize();
 
   /**
+   * Memory it took.
+   *
+   * @return the plan it was made by
+   */
+  MemoryPlan memory();
+
+  /**
    * Opens an empty sequence.
    *
    * @param sampling how its tokens are chosen
@@ -55,11 +81,21 @@ public interface Engine extends AutoCloseable {
   int prefill(Sequence sequence, int[] tokens);
 
   /**
+   * Appends tokens to a sequence without sampling: {@link #prefill} in parts.
+   *
+   * @param sequence of this engine
+   * @param tokens at least one id
+   * @throws IllegalArgumentException if an id is outside the vocabulary or the context is too short
+   */
+  void append(Sequence sequence, int[] tokens);
+
+  /**
    * One decode step: appends to each sequence its token and samples the next.
    *
    * @param sequences of this engine, each once; the first {@code count} are used
    * @param count sequences in the batch, 1 to {@link #maxSequences}
    * @param tokens token to append to each; replaced by the sampled ones
+   * @throws NonFiniteLogitsException if a sequence's logits are not numbers
    */
   void step(Sequence[] sequences, int count, int[] tokens);
 
@@ -75,6 +111,11 @@ public interface Engine extends AutoCloseable {
   /** Frees the engine's memory and threads; closing twice does nothing. */
   @Override
   void close();
+
+  @SuppressWarnings("TypeParameterUnusedInFormals")
+  private static <T> T later() {
+    throw new IllegalStateException("not written yet");
+  }
 
   /** Receives logits. */
   @FunctionalInterface

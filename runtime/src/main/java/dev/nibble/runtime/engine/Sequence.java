@@ -13,6 +13,13 @@ public interface Sequence extends AutoCloseable {
   int length();
 
   /**
+   * Chooses the following tokens otherwise, and starts the random numbers from the seed.
+   *
+   * @param sampling how its tokens are chosen
+   */
+  void sampling(SamplingParameters sampling);
+
+  /**
    * Forgets the tokens from a position on.
    *
    * @param length tokens to keep, at most {@link #length}

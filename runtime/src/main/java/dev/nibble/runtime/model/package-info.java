@@ -1,6 +1,6 @@
 /**
- * A loaded model: its weights by role, its tokenizer, its engine. Entry class: {@link
- * dev.nibble.runtime.model.Model}.
+ * What an engine is given: a model's weights by role, the options, the device. Entry class: {@link
+ * dev.nibble.runtime.model.ModelWeights}.
  */
 @NullMarked
 package dev.nibble.runtime.model;
