@@ -1,2 +1,5 @@
-/** Generated bindings of the CUDA driver and of the kernels' argument structs. */
-module dev.nibble.bindings {}
+/** Generated bindings of the CUDA driver. */
+module dev.nibble.bindings {
+  exports dev.nibble.bindings.cuda to
+      dev.nibble.runtime;
+}
