@@ -8,6 +8,9 @@ import java.lang.foreign.Arena;
  * bit. Instances are not thread-safe; their worker threads are their own.
  */
 public interface TensorOperations extends AutoCloseable {
+  /** Columns that share a fixed scale and zero. */
+  int CLUSTER_COLUMNS = 32;
+
   /**
    * What does the work, for logs and {@code doctor}.
    *
@@ -51,12 +54,35 @@ public interface TensorOperations extends AutoCloseable {
   /**
    * Quantizes activations per token.
    *
+   * <p>Asymmetric: scale = (max - min) / (2^bits - 1) within [1e-5, 1e4], zero = round(-min /
+   * scale). Symmetric: scale = max |x| / (2^(bits-1) - 1) within the same bounds.
+   *
    * @param x inputs, from {@code xOffset}, tokens x out.width()
    * @param xOffset first element
    * @param tokens rows
    * @param out receives codes, scales, zeros and sums
    */
   void quantize(float[] x, int xOffset, int tokens, QuantizedActivations out);
+
+  /**
+   * Quantizes activations with fixed scales and zeros, one for each run of {@link #CLUSTER_COLUMNS}
+   * columns, as RPTQ does: a = clamp(round(x / scale) + zero, 0, 2^bits - 1). Every token's scale
+   * is 1 and its zero 2^(bits-1): the weight scales and a bias hold the rest.
+   *
+   * @param x inputs, from {@code xOffset}, tokens x out.width()
+   * @param xOffset first element
+   * @param tokens rows
+   * @param clusterScales one a run of columns
+   * @param clusterZeros one a run of columns, 0 to 2^bits - 1
+   * @param out receives codes, scales, zeros and sums
+   */
+  void quantizeStatic(
+      float[] x,
+      int xOffset,
+      int tokens,
+      float[] clusterScales,
+      int[] clusterZeros,
+      QuantizedActivations out);
 
   /**
    * Quantizes and restores each run of {@code width} elements, as queries after RoPE are.
