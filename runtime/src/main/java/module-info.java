@@ -9,6 +9,7 @@ module dev.nibble.runtime {
   requires org.slf4j;
   requires static transitive org.jspecify;
 
+  exports dev.nibble.runtime.cuda;
   exports dev.nibble.runtime.engine;
   exports dev.nibble.runtime.generate;
   exports dev.nibble.runtime.model;

@@ -1,0 +1,36 @@
+package dev.nibble.runtime.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import dev.nibble.bindings.cuda.CUlaunchAttribute;
+import dev.nibble.bindings.cuda.CUlaunchConfig;
+import dev.nibble.bindings.cuda.CUuuid;
+import dev.nibble.bindings.cuda.cuda_constants;
+import org.junit.jupiter.api.Test;
+
+/** Sizes and offsets as the CUDA compiler prints them, x86-64. */
+class StructLayoutTest {
+  @Test
+  void launchConfig() {
+    assertEquals(56, CUlaunchConfig.sizeof());
+    assertEquals(0, CUlaunchConfig.gridDimX$offset());
+    assertEquals(12, CUlaunchConfig.blockDimX$offset());
+    assertEquals(24, CUlaunchConfig.sharedMemBytes$offset());
+    assertEquals(32, CUlaunchConfig.hStream$offset());
+    assertEquals(40, CUlaunchConfig.attrs$offset());
+    assertEquals(48, CUlaunchConfig.numAttrs$offset());
+  }
+
+  @Test
+  void launchAttribute() {
+    assertEquals(72, CUlaunchAttribute.sizeof());
+    assertEquals(0, CUlaunchAttribute.id$offset());
+    assertEquals(8, CUlaunchAttribute.value$offset());
+    assertEquals(6, cuda_constants.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION());
+  }
+
+  @Test
+  void uuid() {
+    assertEquals(16, CUuuid.sizeof());
+  }
+}
