@@ -1,0 +1,32 @@
+package dev.nibble.quantizer.tokenizer;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+
+/** Opens the tokenizer of a model folder. */
+public final class TokenizerFiles {
+  private TokenizerFiles() {}
+
+  /**
+   * Reads a folder's {@code tokenizer.json} or, where there is none, its {@code tokenizer.model}.
+   *
+   * @param folder a Hugging Face model folder
+   * @return its tokenizer
+   * @throws dev.nibble.quantizer.format.ModelFormatException if a file is damaged or asks for
+   *     something unsupported
+   * @throws NoSuchFileException if the folder has neither file
+   * @throws IOException if a file cannot be read
+   */
+  public static Tokenizer open(Path folder) throws IOException {
+    Path sentencePiece = folder.resolve("tokenizer.model");
+    if (Files.exists(sentencePiece)) {
+      return new SentencePieceTokenizer(SentencePieceModel.read(sentencePiece), true);
+    }
+    throw new NoSuchFileException(
+        folder.toString(),
+        null,
+        "no tokenizer.json and no tokenizer.model; copy one from the model's source");
+  }
+}
