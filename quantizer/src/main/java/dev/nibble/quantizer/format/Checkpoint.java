@@ -1,13 +1,69 @@
 package dev.nibble.quantizer.format;
 
 import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
+import java.util.SequencedMap;
 import java.util.SequencedSet;
+import java.util.Set;
 
-/** A model folder: its config and its tensors, over one safetensors file or an index of several. */
+/**
+ * A model folder: its config and its tensors, over one safetensors file or an index of several. The
+ * files stay mapped until it is closed. Thread-safe, but for closing it while another thread reads.
+ */
 public final class Checkpoint implements TensorSource, AutoCloseable {
-  private Checkpoint() {}
+  private static final String SINGLE_FILE = "model.safetensors";
+
+  private final Path folder;
+  private final ModelConfig config;
+  private final List<SafetensorsFile> files;
+  private final SequencedMap<String, Located> tensors;
+  private final Arena arena;
+
+  private record Located(SafetensorsFile file, SafetensorsHeader.Entry entry) {}
+
+  /**
+   * Reads tensors' data.
+   *
+   * @param <T> what it makes of them
+   */
+  @FunctionalInterface
+  public interface DataReader<T> {
+    /**
+     * Reads.
+     *
+     * @return the result
+     * @throws IOException if that fails
+     */
+    T read() throws IOException;
+  }
+
+  private Checkpoint(Path folder, ModelConfig config, List<SafetensorsFile> files, Arena arena)
+      throws ModelFormatException {
+    this.folder = folder;
+    this.config = config;
+    this.files = List.copyOf(files);
+    this.arena = arena;
+    tensors = new LinkedHashMap<>();
+    for (SafetensorsFile file : files) {
+      for (SafetensorsHeader.Entry entry : file.header().entries()) {
+        if (tensors.putIfAbsent(entry.info().name(), new Located(file, entry)) != null) {
+          throw new ModelFormatException(
+              file.path(), "tensor '" + entry.info().name() + "'", "is in two files");
+        }
+      }
+    }
+  }
 
   /**
    * Opens and checks a folder; nothing is read of the tensors' data but what checksums need.
@@ -18,8 +74,21 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
    * @throws java.nio.file.NoSuchFileException if the folder or a file of it is missing
    * @throws IOException if reading fails
    */
+  @SuppressWarnings("MustBeClosedChecker")
   public static Checkpoint open(Path folder) throws IOException {
-    return later();
+    requireFolder(folder);
+    Arena arena = Arena.ofShared();
+    boolean opened = false;
+    try {
+      List<SafetensorsFile> files = openFiles(folder, arena);
+      Checkpoint checkpoint = new Checkpoint(folder, ModelConfig.read(folder), files, arena);
+      opened = true;
+      return checkpoint;
+    } finally {
+      if (!opened) {
+        arena.close();
+      }
+    }
   }
 
   /**
@@ -28,7 +97,7 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
    * @return its path
    */
   public Path folder() {
-    return later();
+    return folder;
   }
 
   /**
@@ -37,24 +106,120 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
    * @return the config
    */
   public ModelConfig config() {
-    return later();
+    return config;
   }
 
   @Override
   public SequencedSet<String> names() {
-    return later();
+    return Collections.unmodifiableSequencedSet(tensors.sequencedKeySet());
   }
 
   @Override
   public Optional<Tensor> find(String name) {
-    return later();
+    return Optional.ofNullable(tensors.get(name)).map(t -> t.file().tensor(t.entry()));
+  }
+
+  /**
+   * Describes a tensor.
+   *
+   * @param name its name
+   * @return its description, or empty when there is none of that name
+   */
+  public Optional<TensorInfo> info(String name) {
+    return Optional.ofNullable(tensors.get(name)).map(t -> t.entry().info());
   }
 
   @Override
-  public void close() {}
+  public Path file(String name) {
+    Located located = tensors.get(name);
+    return located == null ? files.getFirst().path() : located.file().path();
+  }
 
-  @SuppressWarnings("TypeParameterUnusedInFormals")
-  private static <T> T later() {
-    throw new IllegalStateException("not written yet");
+  /**
+   * Runs work that reads tensors' data, in this thread or others. A file that was cut short after
+   * it was mapped makes the JVM throw InternalError where it is read; this turns that into the
+   * typed error.
+   *
+   * @param <T> the work's result
+   * @param work what reads
+   * @return its result
+   * @throws ModelFormatException if a file has another size than when it was opened
+   * @throws IOException if the work throws it, or a mapped file cannot be read
+   */
+  public <T> T reading(DataReader<T> work) throws IOException {
+    try {
+      return work.read();
+    } catch (InternalError e) {
+      throw unreadable(e);
+    }
+  }
+
+  private IOException unreadable(InternalError e) throws IOException {
+    for (SafetensorsFile file : files) {
+      long size = Files.size(file.path());
+      if (size != file.size()) {
+        return new ModelFormatException(
+            file.path(),
+            "size",
+            "expected "
+                + file.size()
+                + " bytes as when it was opened, found "
+                + size
+                + "; leave model files alone while they are in use",
+            e);
+      }
+    }
+    return new IOException(folder + ": reading a mapped file failed: " + e.getMessage(), e);
+  }
+
+  @Override
+  public void close() {
+    if (arena.scope().isAlive()) {
+      arena.close();
+    }
+  }
+
+  private static List<SafetensorsFile> openFiles(Path folder, Arena arena) throws IOException {
+    Path single = folder.resolve(SINGLE_FILE);
+    if (Files.exists(single)) {
+      return List.of(SafetensorsFile.open(single, arena));
+    }
+    if (!Files.exists(folder.resolve(ShardIndex.FILE_NAME))) {
+      throw noTensors(folder, single);
+    }
+    ShardIndex index = ShardIndex.read(folder);
+    List<SafetensorsFile> files = new ArrayList<>();
+    for (Map.Entry<String, Set<String>> shard : index.shards().entrySet()) {
+      SafetensorsFile file = SafetensorsFile.open(folder.resolve(shard.getKey()), arena);
+      index.requireSameTensors(shard.getKey(), file);
+      files.add(file);
+    }
+    return files;
+  }
+
+  private static void requireFolder(Path folder) throws IOException {
+    if (!Files.exists(folder)) {
+      throw new NoSuchFileException(folder.toString());
+    }
+    if (!Files.isDirectory(folder)) {
+      throw new ModelFormatException(
+          folder, "model", "expected a model folder, found a file; give the folder it is in");
+    }
+  }
+
+  private static IOException noTensors(Path folder, Path single) throws IOException {
+    try (DirectoryStream<Path> entries = Files.newDirectoryStream(folder)) {
+      for (Path entry : entries) {
+        String name = entry.getFileName().toString().toLowerCase(Locale.ROOT);
+        if (name.endsWith(".bin") || name.endsWith(".pt") || name.endsWith(".pth")) {
+          return new ModelFormatException(
+              entry,
+              "file",
+              "pickle files run code when they are read, so they are refused; convert the model"
+                  + " to safetensors");
+        }
+      }
+    }
+    return new NoSuchFileException(single.toString());
   }
 }

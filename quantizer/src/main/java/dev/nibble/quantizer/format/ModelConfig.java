@@ -1,5 +1,7 @@
 package dev.nibble.quantizer.format;
 
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 
@@ -20,7 +22,8 @@ import java.util.Optional;
  * @param slidingWindows for each layer the tokens a query sees, itself included, or 0 for all
  * @param tiedEmbeddings whether the head is the embedding
  * @param activation the MLP's non-linearity
- * @param bosIds tokens put in front of a text; may be empty
+ * @param bosIds beginning-of-text tokens; may be empty. Whether a text gets one is the tokenizer's
+ *     to say
  * @param eosIds tokens that end a text, {@code generation_config.json} included; may be empty
  * @param quantization the packed format's settings; empty for an unquantized checkpoint
  */
@@ -74,6 +77,59 @@ public record ModelConfig(
       double lowFrequencyFactor,
       double highFrequencyFactor,
       int originalMaxPositions) {}
+
+  /** Copies the lists. */
+  public ModelConfig {
+    slidingWindows = List.copyOf(slidingWindows);
+    bosIds = List.copyOf(bosIds);
+    eosIds = List.copyOf(eosIds);
+  }
+
+  /**
+   * Reads {@code config.json} and {@code generation_config.json}. Fields that change the arithmetic
+   * are read and checked, or refused by name when the value is not supported; fields known to say
+   * nothing about it are passed over; any other field is refused by name unless it is null, false
+   * or empty.
+   *
+   * @param folder a model folder
+   * @return the config
+   * @throws ModelFormatException if a file breaks its format or the model is not supported
+   * @throws java.nio.file.NoSuchFileException if there is no config.json
+   * @throws IOException if reading fails
+   */
+  public static ModelConfig read(Path folder) throws IOException {
+    Path file = folder.resolve(ConfigReader.FILE_NAME);
+    return ConfigReader.read(folder, ModelFile.read(file, ConfigReader.MAX_BYTES));
+  }
+
+  /**
+   * Output channels of a linear.
+   *
+   * @param role which
+   * @return rows of its weight
+   */
+  public int rows(LinearRole role) {
+    return switch (role) {
+      case QUERY -> heads * headDim;
+      case KEY, VALUE -> kvHeads * headDim;
+      case OUTPUT, DOWN -> hiddenSize;
+      case GATE, UP -> intermediateSize;
+    };
+  }
+
+  /**
+   * Input channels of a linear.
+   *
+   * @param role which
+   * @return columns of its weight
+   */
+  public int columns(LinearRole role) {
+    return switch (role) {
+      case QUERY, KEY, VALUE, GATE, UP -> hiddenSize;
+      case OUTPUT -> heads * headDim;
+      case DOWN -> intermediateSize;
+    };
+  }
 
   /**
    * The scheme the model runs at.

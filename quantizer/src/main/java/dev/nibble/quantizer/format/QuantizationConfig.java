@@ -1,5 +1,7 @@
 package dev.nibble.quantizer.format;
 
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -23,4 +25,13 @@ public record QuantizationConfig(
     Map<String, String> settings,
     Optional<String> calibrationSha256,
     double bitsPerWeight,
-    List<String> keptModules) {}
+    List<String> keptModules) {
+  /** The packed layout this version writes, and the only one it reads. */
+  public static final int FORMAT_VERSION = 1;
+
+  /** Copies the collections; settings keep their order. */
+  public QuantizationConfig {
+    settings = Collections.unmodifiableMap(new LinkedHashMap<>(settings));
+    keptModules = List.copyOf(keptModules);
+  }
+}
