@@ -1,5 +1,6 @@
 package dev.nibble.quantizer.format;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.DirectoryStream;
@@ -22,7 +23,7 @@ import java.util.Set;
  * files stay mapped until it is closed. Thread-safe, but for closing it while another thread reads.
  */
 public final class Checkpoint implements TensorSource, AutoCloseable {
-  private static final String SINGLE_FILE = "model.safetensors";
+  static final String SINGLE_FILE = "model.safetensors";
 
   private final Path folder;
   private final ModelConfig config;
@@ -81,7 +82,12 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
     boolean opened = false;
     try {
       List<SafetensorsFile> files = openFiles(folder, arena);
-      Checkpoint checkpoint = new Checkpoint(folder, ModelConfig.read(folder), files, arena);
+      requireChecksums(folder, files);
+      ModelConfig config = ModelConfig.read(folder);
+      if (config.quantization().isPresent()) {
+        requirePacked(files);
+      }
+      Checkpoint checkpoint = new Checkpoint(folder, config, files, arena);
       opened = true;
       return checkpoint;
     } finally {
@@ -107,6 +113,25 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
    */
   public ModelConfig config() {
     return config;
+  }
+
+  /**
+   * The {@code config.json} of a packed copy: the source's with {@code quantization_config} added.
+   *
+   * @param quantization what the copy is packed as
+   * @return the file's bytes
+   * @throws ModelFormatException if this checkpoint is packed already
+   * @throws IOException if reading the source's file fails
+   */
+  public byte[] packedConfig(QuantizationConfig quantization) throws IOException {
+    Path file = folder.resolve(ConfigReader.FILE_NAME);
+    ObjectNode json = StrictJson.object(file, ModelFile.read(file, ConfigReader.MAX_BYTES));
+    if (config.quantization().isPresent()) {
+      throw new ModelFormatException(
+          file, QuantizationJson.FIELD, "expected an unquantized checkpoint, found a packed one");
+    }
+    json.set(QuantizationJson.FIELD, QuantizationJson.write(quantization));
+    return StrictJson.bytes(json);
   }
 
   @Override
@@ -195,6 +220,27 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
       files.add(file);
     }
     return files;
+  }
+
+  private static void requireChecksums(Path folder, List<SafetensorsFile> files)
+      throws IOException {
+    for (SafetensorsFile file : files) {
+      if (PackedChecksums.isPresent(file.header().metadata())) {
+        PackedChecksums.requireFiles(folder, file.header().metadata());
+        PackedChecksums.requireTensors(file);
+      }
+    }
+  }
+
+  private static void requirePacked(List<SafetensorsFile> files) throws ModelFormatException {
+    for (SafetensorsFile file : files) {
+      if (!PackedChecksums.isPresent(file.header().metadata())) {
+        throw new ModelFormatException(
+            file.path(),
+            SafetensorsHeader.METADATA,
+            "expected the checksums of a packed model, found none; quantize the model again");
+      }
+    }
   }
 
   private static void requireFolder(Path folder) throws IOException {

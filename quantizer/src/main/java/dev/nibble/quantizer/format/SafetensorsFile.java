@@ -63,6 +63,9 @@ final class SafetensorsFile {
       System.arraycopy(headerBytes, SIZE_BYTES, json, 0, json.length);
       long dataBytes = size - headerBytes.length;
       SafetensorsHeader header = SafetensorsHeader.parse(path, json, dataBytes);
+      if (PackedChecksums.isPresent(header.metadata())) {
+        PackedChecksums.requireHeader(path, headerBytes, header.metadata());
+      }
       MemorySegment data =
           channel.map(FileChannel.MapMode.READ_ONLY, 0, size, arena).asSlice(headerBytes.length);
       return new SafetensorsFile(path, header, size, data);
@@ -80,6 +83,11 @@ final class SafetensorsFile {
   /** The size the file had when it was mapped. */
   long size() {
     return size;
+  }
+
+  /** Where the data begins in the file. */
+  long dataOffset() {
+    return size - data.byteSize();
   }
 
   Tensor tensor(SafetensorsHeader.Entry entry) {

@@ -82,6 +82,11 @@ final class StrictJson {
     return MAPPER.writerWithDefaultPrettyPrinter().writeValueAsBytes(object);
   }
 
+  /** Writes an object without any blank. */
+  static byte[] compactBytes(ObjectNode object) throws IOException {
+    return MAPPER.writeValueAsBytes(object);
+  }
+
   static ObjectNode newObject() {
     return MAPPER.createObjectNode();
   }
