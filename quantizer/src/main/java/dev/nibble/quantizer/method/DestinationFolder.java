@@ -1,0 +1,227 @@
+package dev.nibble.quantizer.method;
+
+import dev.nibble.quantizer.method.FolderQuantizer.Existing;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.OverlappingFileLockException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.FileVisitResult;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.util.Arrays;
+import java.util.UUID;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A model folder in the making. Files go to {@code NAME.partial} beside it, which {@link #commit}
+ * renames; a process that dies before leaves the folder as it was. {@code NAME.lock} keeps a second
+ * run out, and the system unlocks it when a process dies. A folder to be replaced is called {@code
+ * NAME.replaced} for the moment between two renames; a run that died there is undone by the next.
+ */
+final class DestinationFolder implements AutoCloseable {
+  private static final String MODEL_FILE = "config.json";
+
+  private final Path parent;
+  private final Path folder;
+  private final Path partial;
+  private final Path replaced;
+  private final Path lockFile;
+  private final FileChannel lock;
+  private boolean closed;
+
+  private DestinationFolder(Path parent, Path folder, Path lockFile, FileChannel lock) {
+    this.parent = parent;
+    this.folder = folder;
+    this.lockFile = lockFile;
+    this.lock = lock;
+    partial = sibling(folder, ".partial");
+    replaced = sibling(folder, ".replaced");
+  }
+
+  /** Locks the folder and makes an empty partial one, in place of what a dead run left. */
+  @SuppressWarnings("MustBeClosedChecker") // the lock passes to the result
+  static DestinationFolder open(Path destination, Existing existing) throws IOException {
+    Path folder =
+        Files.exists(destination)
+            ? destination.toRealPath()
+            : destination.toAbsolutePath().normalize();
+    Path parent = folder.getParent();
+    if (parent == null) {
+      throw new FolderExistsException(folder, "expected a folder for a model");
+    }
+    Files.createDirectories(parent);
+    Path lockFile = sibling(folder, ".lock");
+    DestinationFolder result =
+        new DestinationFolder(parent, folder, lockFile, lock(folder, lockFile));
+    boolean opened = false;
+    try {
+      result.prepare(existing);
+      opened = true;
+      return result;
+    } finally {
+      if (!opened) {
+        result.unlock();
+      }
+    }
+  }
+
+  /** Where the files go until {@link #commit}. */
+  Path partial() {
+    return partial;
+  }
+
+  /** Gives the finished folder its name. Its files must be on the disk by now. */
+  void commit() throws IOException {
+    sync(partial);
+    if (isFilled(folder)) {
+      Files.move(folder, replaced, StandardCopyOption.ATOMIC_MOVE);
+    }
+    Files.move(partial, folder, StandardCopyOption.ATOMIC_MOVE);
+    sync(parent);
+    delete(replaced);
+  }
+
+  /** Removes what is not committed and unlocks the folder; closing twice does nothing. */
+  @Override
+  public void close() throws IOException {
+    if (closed) {
+      return;
+    }
+    closed = true;
+    try {
+      delete(partial);
+    } finally {
+      unlock();
+    }
+  }
+
+  private void prepare(Existing existing) throws IOException {
+    if (Files.exists(replaced)) {
+      if (isFilled(folder)) {
+        delete(replaced);
+      } else {
+        Files.move(replaced, folder, StandardCopyOption.ATOMIC_MOVE);
+      }
+    }
+    if (Files.exists(folder) && !Files.isDirectory(folder)) {
+      throw new FolderExistsException(folder, "expected a folder or nothing, found a file");
+    }
+    if (isFilled(folder)) {
+      if (existing == Existing.KEEP) {
+        throw new FolderExistsException(
+            folder, "the folder is not empty; choose another, or have it overwritten");
+      }
+      if (!Files.exists(folder.resolve(MODEL_FILE))) {
+        throw new FolderExistsException(
+            folder,
+            "only a model folder is overwritten, and this one has no "
+                + MODEL_FILE
+                + "; choose another, or remove it yourself");
+      }
+    }
+    delete(partial);
+    Files.createDirectory(partial);
+  }
+
+  private void unlock() throws IOException {
+    try (lock) {
+      Files.deleteIfExists(lockFile);
+    }
+  }
+
+  /**
+   * Takes the lock. A holder removes the file when it ends, so a file that was opened before and
+   * locked after that is no longer the one others see: its token tells.
+   */
+  @SuppressWarnings("MustBeClosedChecker")
+  private static FileChannel lock(Path folder, Path lockFile) throws IOException {
+    byte[] token = UUID.randomUUID().toString().getBytes(StandardCharsets.US_ASCII);
+    while (true) {
+      FileChannel channel =
+          FileChannel.open(lockFile, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+      boolean kept = false;
+      try {
+        if (!isLocked(channel)) {
+          throw new FolderBusyException(folder);
+        }
+        channel.truncate(0);
+        channel.write(ByteBuffer.wrap(token), 0);
+        kept = Arrays.equals(token, readIfExists(lockFile));
+        if (kept) {
+          return channel;
+        }
+      } finally {
+        if (!kept) {
+          channel.close();
+        }
+      }
+    }
+  }
+
+  private static boolean isLocked(FileChannel channel) throws IOException {
+    try {
+      return channel.tryLock() != null;
+    } catch (OverlappingFileLockException e) {
+      return false;
+    }
+  }
+
+  private static byte @Nullable [] readIfExists(Path file) throws IOException {
+    try {
+      return Files.readAllBytes(file);
+    } catch (NoSuchFileException e) {
+      return null;
+    }
+  }
+
+  private static boolean isFilled(Path folder) throws IOException {
+    if (!Files.isDirectory(folder)) {
+      return false;
+    }
+    try (var entries = Files.newDirectoryStream(folder)) {
+      return entries.iterator().hasNext();
+    }
+  }
+
+  private static void sync(Path folder) throws IOException {
+    try (FileChannel channel = FileChannel.open(folder, StandardOpenOption.READ)) {
+      channel.force(true);
+    }
+  }
+
+  private static void delete(Path folder) throws IOException {
+    if (!Files.exists(folder)) {
+      return;
+    }
+    Files.walkFileTree(
+        folder,
+        new SimpleFileVisitor<>() {
+          @Override
+          public FileVisitResult visitFile(Path file, BasicFileAttributes attributes)
+              throws IOException {
+            Files.delete(file);
+            return FileVisitResult.CONTINUE;
+          }
+
+          @Override
+          public FileVisitResult postVisitDirectory(Path directory, @Nullable IOException problem)
+              throws IOException {
+            if (problem != null) {
+              throw problem;
+            }
+            Files.delete(directory);
+            return FileVisitResult.CONTINUE;
+          }
+        });
+  }
+
+  private static Path sibling(Path folder, String suffix) {
+    return folder.resolveSibling(folder.getFileName() + suffix);
+  }
+}

@@ -1,0 +1,36 @@
+package dev.nibble.quantizer.method;
+
+import dev.nibble.quantizer.format.Tensor;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+
+/** Reads a stretch of a float tensor at a time. */
+final class FloatRows {
+  private static final ValueLayout.OfFloat SINGLE =
+      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  private static final ValueLayout.OfShort HALF =
+      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+  private FloatRows() {}
+
+  /** Fills {@code values} with the elements from {@code first} of an F32, F16 or BF16 tensor. */
+  static void read(Tensor tensor, long first, float[] values) {
+    MemorySegment data = tensor.data();
+    switch (tensor.dtype()) {
+      case F32 -> MemorySegment.copy(data, SINGLE, first * Float.BYTES, values, 0, values.length);
+      case F16 -> {
+        for (int i = 0; i < values.length; i++) {
+          values[i] = Float.float16ToFloat(data.get(HALF, (first + i) * Short.BYTES));
+        }
+      }
+      case BF16 -> {
+        for (int i = 0; i < values.length; i++) {
+          values[i] = Float.intBitsToFloat(data.get(HALF, (first + i) * Short.BYTES) << 16);
+        }
+      }
+      case I8, U8, U16, I32, I64 ->
+          throw new IllegalArgumentException(tensor.name() + " holds no floats");
+    }
+  }
+}
