@@ -1,10 +1,13 @@
 package dev.nibble.bindings;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.MatchResult;
@@ -16,7 +19,9 @@ import org.junit.jupiter.api.Test;
 /** The committed output is what the committed lists ask for, no less and no more. */
 class SymbolListsTest {
   private static final Path BINDINGS = Path.of(System.getProperty("project.root"), "bindings");
-  private static final Path CUDA = BINDINGS.resolve("src/generated/java/dev/nibble/bindings/cuda");
+  private static final Path GENERATED = BINDINGS.resolve("src/generated/java/dev/nibble/bindings");
+  private static final Path CUDA = GENERATED.resolve("cuda");
+  private static final Path KERNELS = GENERATED.resolve("kernels");
 
   private static Set<String> listed(String list, String kinds) throws IOException {
     Pattern line = Pattern.compile("--include-(?:" + kinds + ") (\\w+)");
@@ -62,6 +67,41 @@ class SymbolListsTest {
               .collect(Collectors.toCollection(TreeSet::new));
     }
     assertEquals(listed("cuda.txt", "struct|union|typedef"), classes);
+  }
+
+  /** What a kernel's header says now is what the output was made from. */
+  @Test
+  void kernelHeaders() throws IOException {
+    try (DirectoryStream<Path> lists =
+        Files.newDirectoryStream(BINDINGS.resolve("symbols/kernels"), "*.txt")) {
+      for (Path list : lists) {
+        String name = list.getFileName().toString().replace(".txt", "");
+        Path header = BINDINGS.resolveSibling("native/include").resolve(name + ".h");
+        for (String constant : listed("kernels/" + name + ".txt", "constant")) {
+          String definition = "#define " + constant + " (\\d+)";
+          Set<String> value = found(header, definition);
+          assertEquals(1, value.size(), () -> header + ": " + constant);
+          assertEquals(value, found(KERNELS.resolve(name + "_h.java"), definition), constant);
+        }
+        for (String struct : listed("kernels/" + name + ".txt", "struct")) {
+          assertEquals(
+              fields(header, struct), fields(KERNELS.resolve(struct + ".java"), struct), struct);
+        }
+      }
+    }
+  }
+
+  /** A struct's fields as text, in order. */
+  private static List<String> fields(Path source, String struct) throws IOException {
+    String text = Files.readString(source).replaceAll("(?m)^ \\* ", "");
+    int start = text.indexOf("struct " + struct + " {\n");
+    assertTrue(start >= 0, () -> source + ": no struct " + struct);
+    return text.substring(start, text.indexOf("}", start))
+        .lines()
+        .skip(1)
+        .map(line -> line.replaceAll("//.*", "").replaceAll("\\s*\\*\\s*", "* ").strip())
+        .filter(line -> !line.isEmpty())
+        .toList();
   }
 
   @Test

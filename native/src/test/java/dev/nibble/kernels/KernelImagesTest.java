@@ -1,12 +1,18 @@
 package dev.nibble.kernels;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.FileNotFoundException;
 import java.io.IOException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class KernelImagesTest {
@@ -15,6 +21,25 @@ class KernelImagesTest {
     for (KernelImage image : KernelImages.list()) {
       assertTrue(KernelImages.read(image).length > 0, image::toString);
     }
+  }
+
+  /** The images are all of them, or none where the build had no CUDA compiler. */
+  @Test
+  void everyKernelHasEveryArchitecture() throws IOException {
+    List<KernelImage> images = KernelImages.list();
+    Set<KernelImage> complete = new HashSet<>();
+    Path sources = Path.of(System.getProperty("project.root"), "native", "src");
+    try (DirectoryStream<Path> kernels = Files.newDirectoryStream(sources, "*.cu")) {
+      for (Path kernel : kernels) {
+        String name = kernel.getFileName().toString().replace(".cu", "");
+        for (String architecture : System.getProperty("cuda.architectures").split(" ", -1)) {
+          complete.add(new KernelImage(architecture, name));
+        }
+      }
+    }
+    assertFalse(complete.isEmpty());
+    assertEquals(images.isEmpty() ? Set.of() : complete, new HashSet<>(images));
+    assertEquals(new HashSet<>(images).size(), images.size(), "listed twice");
   }
 
   @Test

@@ -90,6 +90,7 @@ class CudaDevicesTest {
   @Test
   void theReleaseBelongsToTheVersion() {
     assertEquals(new CudaVersion(13, 0), CudaVersion.NEEDED);
+    assertEquals(System.getProperty("cuda.version"), CudaVersion.NEEDED.toString());
     assertEquals(580, CudaVersion.NEEDED_RELEASE);
   }
 

@@ -6,6 +6,8 @@ import dev.nibble.bindings.cuda.CUlaunchAttribute;
 import dev.nibble.bindings.cuda.CUlaunchConfig;
 import dev.nibble.bindings.cuda.CUuuid;
 import dev.nibble.bindings.cuda.cuda_constants;
+import dev.nibble.bindings.kernels.act_quant_args;
+import dev.nibble.bindings.kernels.act_quant_h;
 import org.junit.jupiter.api.Test;
 
 /** Sizes and offsets as the CUDA compiler prints them, x86-64. */
@@ -27,6 +29,13 @@ class StructLayoutTest {
     assertEquals(0, CUlaunchAttribute.id$offset());
     assertEquals(8, CUlaunchAttribute.value$offset());
     assertEquals(6, cuda_constants.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION());
+  }
+
+  @Test
+  void kernelArguments() {
+    assertEquals(act_quant_h.ACT_QUANT_ARGS_BYTES(), act_quant_args.sizeof());
+    assertEquals(40, act_quant_args.x_stride$offset());
+    assertEquals(60, act_quant_args.range$offset());
   }
 
   @Test
