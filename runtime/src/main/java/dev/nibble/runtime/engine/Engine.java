@@ -1,9 +1,10 @@
 package dev.nibble.runtime.engine;
 
 import dev.nibble.runtime.model.Device;
-import dev.nibble.runtime.model.MemoryPlan;
+import dev.nibble.runtime.model.DeviceException;
 import dev.nibble.runtime.model.ModelOptions;
 import dev.nibble.runtime.model.ModelWeights;
+import org.slf4j.LoggerFactory;
 
 /**
  * Runs one model for up to {@link #maxSequences} independent sequences. A sequence's tokens do not
@@ -22,7 +23,19 @@ public interface Engine extends AutoCloseable {
    * @throws dev.nibble.runtime.model.DeviceException if the device is absent
    */
   static Engine create(ModelWeights weights, Device device, ModelOptions options) {
-    return later();
+    return switch (device) {
+      case Device.Cpu _ -> CpuEngine.create(weights, options);
+      case Device.Auto _ -> {
+        LoggerFactory.getLogger(Engine.class)
+            .info("no CUDA engine is available; running on the CPU");
+        yield CpuEngine.create(weights, options);
+      }
+      case Device.Cuda cuda -> {
+        weights.close();
+        throw new DeviceException(
+            cuda, "this version of Nibble runs on the CPU only; use --device cpu");
+      }
+    };
   }
 
   /**
@@ -111,11 +124,6 @@ public interface Engine extends AutoCloseable {
   /** Frees the engine's memory and threads; closing twice does nothing. */
   @Override
   void close();
-
-  @SuppressWarnings("TypeParameterUnusedInFormals")
-  private static <T> T later() {
-    throw new IllegalStateException("not written yet");
-  }
 
   /** Receives logits. */
   @FunctionalInterface

@@ -1,20 +1,45 @@
 package dev.nibble.runtime.generate;
 
+import dev.nibble.quantizer.format.Checkpoint;
 import dev.nibble.quantizer.format.ModelConfig;
 import dev.nibble.quantizer.tokenizer.Tokenizer;
+import dev.nibble.quantizer.tokenizer.TokenizerFiles;
 import dev.nibble.runtime.engine.Engine;
+import dev.nibble.runtime.engine.MemoryPlan;
+import dev.nibble.runtime.engine.SamplingParameters;
+import dev.nibble.runtime.engine.Sequence;
 import dev.nibble.runtime.model.Device;
-import dev.nibble.runtime.model.MemoryPlan;
 import dev.nibble.runtime.model.ModelOptions;
+import dev.nibble.runtime.model.ModelWeights;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Supplier;
 
 /**
  * A loaded model: weights, tokenizer and the engine that runs them. Immutable and thread-safe;
  * sessions of several threads take turns, token by token.
  */
 public final class Model implements AutoCloseable {
-  private Model() {}
+  private final Path folder;
+  private final ModelConfig config;
+  private final Tokenizer tokenizer;
+  private final Engine engine;
+
+  private final int[] endTokens;
+
+  /** Held for each use of the engine. Fair, so that sessions advance alike. */
+  private final ReentrantLock turn = new ReentrantLock(true);
+
+  private boolean closed;
+
+  Model(Path folder, ModelConfig config, Tokenizer tokenizer, Engine engine) {
+    this.folder = folder;
+    this.config = config;
+    this.tokenizer = tokenizer;
+    this.engine = engine;
+    endTokens = config.eosIds().stream().mapToInt(Integer::intValue).toArray();
+  }
 
   /**
    * Loads a model with default options.
@@ -45,7 +70,11 @@ public final class Model implements AutoCloseable {
    * @throws dev.nibble.runtime.model.DeviceException if the device is absent
    */
   public static Model load(Path folder, Device device, ModelOptions options) throws IOException {
-    return later();
+    Tokenizer tokenizer = TokenizerFiles.open(folder);
+    Checkpoint checkpoint = Checkpoint.open(folder);
+    ModelWeights weights = ModelWeights.of(checkpoint);
+    Engine engine = checkpoint.reading(() -> Engine.create(weights, device, options));
+    return new Model(folder, weights.config(), tokenizer, engine);
   }
 
   /**
@@ -54,7 +83,7 @@ public final class Model implements AutoCloseable {
    * @return its path
    */
   public Path folder() {
-    return later();
+    return folder;
   }
 
   /**
@@ -63,7 +92,7 @@ public final class Model implements AutoCloseable {
    * @return the config
    */
   public ModelConfig config() {
-    return later();
+    return config;
   }
 
   /**
@@ -72,7 +101,7 @@ public final class Model implements AutoCloseable {
    * @return the tokenizer
    */
   public Tokenizer tokenizer() {
-    return later();
+    return tokenizer;
   }
 
   /**
@@ -81,7 +110,7 @@ public final class Model implements AutoCloseable {
    * @return such as {@code cpu}
    */
   public String device() {
-    return later();
+    return engine.device();
   }
 
   /**
@@ -90,7 +119,7 @@ public final class Model implements AutoCloseable {
    * @return the engine's plan
    */
   public MemoryPlan memory() {
-    return later();
+    return engine.memory();
   }
 
   /**
@@ -99,7 +128,7 @@ public final class Model implements AutoCloseable {
    * @return tokens
    */
   public int contextLength() {
-    return later();
+    return engine.contextLength();
   }
 
   /**
@@ -110,7 +139,7 @@ public final class Model implements AutoCloseable {
    *     closed
    */
   public Session newSession() {
-    return later();
+    return new Session(this, inTurn(() -> engine.open(SamplingParameters.GREEDY)));
   }
 
   /**
@@ -120,19 +149,87 @@ public final class Model implements AutoCloseable {
    * @param tokens 1 to {@link #contextLength} ids
    * @param sink receives the logits, in order
    * @throws IllegalArgumentException if an id is outside the vocabulary or the context is too short
+   * @throws IllegalStateException if {@link ModelOptions#sequences} are open, or the model is
+   *     closed
    */
   public void score(int[] tokens, Engine.LogitsSink sink) {
-    later();
+    inTurn(() -> {
+      try (Sequence sequence = engine.open(SamplingParameters.GREEDY)) {
+        engine.score(sequence, tokens, sink);
+      }
+      return tokens;
+    });
   }
 
-  /** Frees the engine and the weights; sessions that are open fail from then on. */
+  /** Whether a token ends a text. */
+  boolean ends(int token) {
+    for (int end : endTokens) {
+      if (end == token) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  void append(Sequence sequence, int[] tokens) {
+    inTurn(() -> {
+      engine.append(sequence, tokens);
+      return tokens;
+    });
+  }
+
+  int prefill(Sequence sequence, int[] tokens) {
+    return inTurn(() -> engine.prefill(sequence, tokens));
+  }
+
+  /** Written out, for a lambda would be made for every token. */
+  void step(Sequence[] sequences, int[] tokens) {
+    turn.lock();
+    try {
+      requireOpen();
+      engine.step(sequences, sequences.length, tokens);
+    } finally {
+      turn.unlock();
+    }
+  }
+
+  void release(Sequence sequence) {
+    turn.lock();
+    try {
+      sequence.close();
+    } finally {
+      turn.unlock();
+    }
+  }
+
+  /**
+   * Frees the engine and the weights; sessions that are open fail from then on. Closing twice does
+   * nothing.
+   */
   @Override
   public void close() {
-    later();
+    turn.lock();
+    try {
+      closed = true;
+      engine.close();
+    } finally {
+      turn.unlock();
+    }
   }
 
-  @SuppressWarnings("TypeParameterUnusedInFormals")
-  private static <T> T later() {
-    throw new IllegalStateException("not written yet");
+  private <T> T inTurn(Supplier<T> work) {
+    turn.lock();
+    try {
+      requireOpen();
+      return work.get();
+    } finally {
+      turn.unlock();
+    }
+  }
+
+  private void requireOpen() {
+    if (closed) {
+      throw new IllegalStateException("the model is closed");
+    }
   }
 }

@@ -27,7 +27,7 @@ public record Block(
     Linear output,
     Optional<Norm> queryNorm,
     Optional<Norm> keyNorm,
-    Optional<int[]> ropeOrder,
+    Optional<int[][]> ropeOrder,
     Norm mlpNorm,
     Optional<Linear> gate,
     Linear up,

@@ -51,6 +51,18 @@ public record Linear(
   public record Clusters(float[] scales, int[] zeros) {}
 
   /**
+   * A linear that no method has added to.
+   *
+   * @param name its name
+   * @param weights W, [out, in]
+   * @param bias [out]
+   * @return the linear
+   */
+  public static Linear plain(String name, WeightMatrix weights, Optional<float[]> bias) {
+    return new Linear(name, weights, bias, Optional.empty(), Optional.empty(), Optional.empty());
+  }
+
+  /**
    * Output channels.
    *
    * @return rows of the weights

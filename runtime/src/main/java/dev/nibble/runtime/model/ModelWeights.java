@@ -1,10 +1,11 @@
 package dev.nibble.runtime.model;
 
 import dev.nibble.quantizer.format.Checkpoint;
+import dev.nibble.quantizer.format.DType;
 import dev.nibble.quantizer.format.ModelConfig;
-import dev.nibble.quantizer.format.ModelFormatException;
 import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.quantizer.tensor.WeightMatrix;
+import java.io.IOException;
 import java.util.List;
 import java.util.Optional;
 
@@ -39,12 +40,25 @@ public record ModelWeights(
   /**
    * Sorts a checkpoint's tensors by role.
    *
-   * @param checkpoint an open checkpoint, closed with the weights
+   * @param checkpoint an open checkpoint, closed with the weights, also when this fails
    * @return the weights
-   * @throws ModelFormatException if a tensor is missing, unknown, or of the wrong shape or type
+   * @throws dev.nibble.quantizer.format.ModelFormatException if a tensor is missing, unknown, or of
+   *     the wrong shape or type
+   * @throws IOException if reading fails
    */
-  public static ModelWeights of(Checkpoint checkpoint) throws ModelFormatException {
-    return later();
+  public static ModelWeights of(Checkpoint checkpoint) throws IOException {
+    boolean sorted = false;
+    try {
+      ModelWeights weights =
+          checkpoint.reading(
+              () -> WeightReader.read(checkpoint, checkpoint.config(), checkpoint::close));
+      sorted = true;
+      return weights;
+    } finally {
+      if (!sorted) {
+        checkpoint.close();
+      }
+    }
   }
 
   /**
@@ -56,7 +70,7 @@ public record ModelWeights(
    * @throws IllegalArgumentException if the shape is not known
    */
   public static ModelWeights synthetic(String shape, QuantScheme scheme) {
-    return later();
+    return SyntheticWeights.make(shape, scheme);
   }
 
   /**
@@ -65,18 +79,24 @@ public record ModelWeights(
    * @return such as {@code llama-2-7b}
    */
   public static List<String> syntheticShapes() {
-    return List.of(
-        "llama-2-7b", "llama-2-13b", "llama-3-8b", "tinyllama-1.1b", "opt-6.7b", "books-8m");
+    return SyntheticWeights.shapes();
+  }
+
+  /**
+   * Bits of an element of the key-value cache on the CPU: the scheme's. Unquantized models and
+   * float32 ones take 32 for 16, for rounding to half would be the largest error there is.
+   *
+   * @return 32, 16, 8, 4 or 3
+   */
+  public int kvBits() {
+    int bits = config.scheme().kvBits();
+    boolean exact = config.quantization().isEmpty() || embedding.dtype() == DType.F32;
+    return bits == 16 && exact ? 32 : bits;
   }
 
   @Override
   public void close() {
     memory.close();
-  }
-
-  @SuppressWarnings("TypeParameterUnusedInFormals")
-  private static <T> T later() {
-    throw new IllegalStateException("not written yet");
   }
 
   /** Memory that weights lie in. */

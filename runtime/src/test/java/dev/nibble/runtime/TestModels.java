@@ -1,0 +1,84 @@
+package dev.nibble.runtime;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.nibble.quantizer.format.Checkpoint;
+import dev.nibble.runtime.engine.Engine;
+import dev.nibble.runtime.engine.SamplingParameters;
+import dev.nibble.runtime.engine.Sequence;
+import dev.nibble.runtime.model.Device;
+import dev.nibble.runtime.model.ModelOptions;
+import dev.nibble.runtime.model.ModelWeights;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.stream.StreamSupport;
+
+/** Where the models and answers lie that tests compare with, and engines over them. */
+public final class TestModels {
+  private TestModels() {}
+
+  public static Path runtimeFolder() {
+    return Path.of(System.getProperty("project.root")).resolve("runtime");
+  }
+
+  public static Path books8m() {
+    return runtimeFolder().resolve("models/books-8m");
+  }
+
+  public static Path resource(String path) {
+    return runtimeFolder().resolve("src/test/resources").resolve(path);
+  }
+
+  /** A file outside the repository; only acceptance tests may ask. */
+  public static Path fixture(String path) {
+    String folder = System.getProperty("fixtures", "");
+    if (folder.isEmpty()) {
+      throw new AssertionError("acceptance tests need -Dfixtures=DIR");
+    }
+    Path fixtures = Path.of(folder);
+    Path root = Path.of(System.getProperty("project.root"));
+    return (fixtures.isAbsolute() ? fixtures : root.resolve(fixtures)).normalize().resolve(path);
+  }
+
+  public static JsonNode json(Path file) throws IOException {
+    return new ObjectMapper().readTree(Files.readAllBytes(file));
+  }
+
+  public static int[] ints(JsonNode array) {
+    return StreamSupport.stream(array.spliterator(), false).mapToInt(JsonNode::asInt).toArray();
+  }
+
+  public static Engine cpu(Path folder, ModelOptions options) throws IOException {
+    return Engine.create(ModelWeights.of(Checkpoint.open(folder)), Device.cpu(), options);
+  }
+
+  /** Logits after each token, [tokens, vocab]. */
+  public static float[] logits(Engine engine, int[] tokens) {
+    float[] all = new float[tokens.length * engine.vocabSize()];
+    try (Sequence sequence = engine.open(SamplingParameters.GREEDY)) {
+      engine.score(
+          sequence,
+          tokens,
+          (first, count, logits) ->
+              System.arraycopy(
+                  logits, 0, all, first * engine.vocabSize(), count * engine.vocabSize()));
+    }
+    return all;
+  }
+
+  /** The token sampled after a prompt, and those that follow. */
+  public static int[] generate(Engine engine, SamplingParameters sampling, int[] prompt, int n) {
+    int[] generated = new int[n];
+    try (Sequence sequence = engine.open(sampling)) {
+      int[] token = {engine.prefill(sequence, prompt)};
+      Sequence[] batch = {sequence};
+      generated[0] = token[0];
+      for (int i = 1; i < n; i++) {
+        engine.step(batch, 1, token);
+        generated[i] = token[0];
+      }
+    }
+    return generated;
+  }
+}
