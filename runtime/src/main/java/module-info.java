@@ -5,6 +5,8 @@ module dev.nibble.runtime {
   requires transitive dev.nibble.quantizer;
   requires com.fasterxml.jackson.databind;
   requires info.picocli;
+  requires java.management;
+  requires jdk.management;
   requires jinjava;
   requires org.slf4j;
   requires static transitive org.jspecify;

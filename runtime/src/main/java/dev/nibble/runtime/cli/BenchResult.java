@@ -1,0 +1,44 @@
+package dev.nibble.runtime.cli;
+
+import java.util.Arrays;
+import java.util.stream.DoubleStream;
+
+/**
+ * What a measurement gave.
+ *
+ * @param test the measurement
+ * @param nanos time of each run
+ */
+@SuppressWarnings("ArrayRecordComponent") // samples, never compared
+record BenchResult(BenchTest test, long[] nanos) {
+  /** Speed of each run, in tokens a second. */
+  double[] speeds() {
+    return Arrays.stream(nanos).mapToDouble(n -> test.tokens() * 1e9 / n).toArray();
+  }
+
+  double meanNanos() {
+    return Arrays.stream(nanos).average().orElse(0);
+  }
+
+  double nanosDeviation() {
+    return deviation(Arrays.stream(nanos).asDoubleStream().toArray());
+  }
+
+  double meanSpeed() {
+    return DoubleStream.of(speeds()).average().orElse(0);
+  }
+
+  double speedDeviation() {
+    return deviation(speeds());
+  }
+
+  /** The sample's standard deviation; 0 for a single value. */
+  private static double deviation(double[] values) {
+    if (values.length < 2) {
+      return 0;
+    }
+    double mean = DoubleStream.of(values).average().orElse(0);
+    double squares = DoubleStream.of(values).map(v -> (v - mean) * (v - mean)).sum();
+    return Math.sqrt(squares / (values.length - 1));
+  }
+}

@@ -1,0 +1,118 @@
+package dev.nibble.runtime.cli;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.stream.Collectors;
+
+/**
+ * Results with llama-bench's columns, so that they can stand beside its rows.
+ *
+ * @param subject what was measured
+ * @param backend what it ran on
+ * @param threads CPU threads
+ * @param results the measurements
+ */
+record BenchTable(BenchSubject subject, String backend, int threads, List<BenchResult> results) {
+  /** Forms of the table. */
+  enum Form {
+    MD,
+    JSON,
+    CSV
+  }
+
+  /** A table for people, the names of the columns first. */
+  String markdown() {
+    List<List<String>> rows = new ArrayList<>();
+    rows.add(List.of("model", "size", "params", "backend", "threads", "test", "t/s"));
+    for (BenchResult result : results) {
+      rows.add(
+          List.of(
+              subject.title(),
+              Quantities.bytes(subject.bytes()),
+              Quantities.count(subject.parameters()),
+              backend,
+              Integer.toString(threads),
+              result.test().name(),
+              String.format(
+                  Locale.ROOT, "%.2f ± %.2f", result.meanSpeed(), result.speedDeviation())));
+    }
+    StringBuilder text = new StringBuilder();
+    for (int r = 0; r < rows.size(); r++) {
+      for (int c = 0; c < rows.get(r).size(); c++) {
+        text.append("| ").append(padded(rows, r, c)).append(' ');
+      }
+      text.append("|\n");
+      if (r == 0) {
+        for (int c = 0; c < rows.get(r).size(); c++) {
+          text.append("| ").append("-".repeat(width(rows, c) - 1)).append(isLeft(c) ? "- " : ": ");
+        }
+        text.append("|\n");
+      }
+    }
+    return text.toString();
+  }
+
+  private static String padded(List<List<String>> rows, int row, int column) {
+    String cell = rows.get(row).get(column);
+    String pad = " ".repeat(width(rows, column) - cell.length());
+    return isLeft(column) ? cell + pad : pad + cell;
+  }
+
+  private static int width(List<List<String>> rows, int column) {
+    return rows.stream().mapToInt(row -> row.get(column).length()).max().orElse(0);
+  }
+
+  /** Names stand left, numbers and tests right. */
+  private static boolean isLeft(int column) {
+    return column == 0 || column == 3;
+  }
+
+  /** One record a measurement, with llama-bench's field names. */
+  List<Map<String, Object>> records() {
+    List<Map<String, Object>> records = new ArrayList<>();
+    for (BenchResult result : results) {
+      Map<String, Object> fields = new LinkedHashMap<>();
+      fields.put("model_type", subject.title());
+      fields.put("model_size", subject.bytes());
+      fields.put("model_n_params", subject.parameters());
+      fields.put("scheme", subject.scheme().toString());
+      fields.put("head_bits", subject.scheme().headBits());
+      fields.put("backends", backend);
+      fields.put("n_threads", threads);
+      fields.put("n_prompt", result.test().promptTokens());
+      fields.put("n_gen", result.test().generatedTokens());
+      fields.put("n_depth", result.test().depth());
+      fields.put("n_sequences", result.test().batch());
+      fields.put("avg_ns", Math.round(result.meanNanos()));
+      fields.put("stddev_ns", Math.round(result.nanosDeviation()));
+      fields.put("avg_ts", result.meanSpeed());
+      fields.put("stddev_ts", result.speedDeviation());
+      fields.put("samples_ns", result.nanos());
+      fields.put("samples_ts", result.speeds());
+      records.add(fields);
+    }
+    return records;
+  }
+
+  /** The records without the samples, one a line, values in quotes as llama-bench writes them. */
+  String csv() {
+    List<Map<String, Object>> records = records();
+    for (Map<String, Object> record : records) {
+      record.remove("samples_ns");
+      record.remove("samples_ts");
+    }
+    StringBuilder text =
+        new StringBuilder(String.join(",", records.getFirst().keySet())).append('\n');
+    for (Map<String, Object> record : records) {
+      text.append(
+              record.values().stream()
+                  .map(value -> '"' + value.toString().replace("\"", "\"\"") + '"')
+                  .collect(Collectors.joining(",")))
+          .append('\n');
+    }
+    return text.toString();
+  }
+}
