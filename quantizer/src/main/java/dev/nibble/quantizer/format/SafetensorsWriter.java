@@ -110,10 +110,16 @@ public final class SafetensorsWriter implements AutoCloseable {
    */
   public static SafetensorsWriter createPacked(Path folder, List<TensorInfo> tensors)
       throws IOException {
+    return createPacked(folder, Checkpoint.SINGLE_FILE, tensors);
+  }
+
+  /** As {@link #createPacked(Path, List)}, for one file of several. */
+  static SafetensorsWriter createPacked(Path folder, String fileName, List<TensorInfo> tensors)
+      throws IOException {
     SequencedMap<String, String> metadata = new LinkedHashMap<>();
     metadata.put("format", "pt");
     metadata.putAll(PackedChecksums.blank(folder, tensors));
-    return new SafetensorsWriter(folder.resolve(Checkpoint.SINGLE_FILE), tensors, metadata, true);
+    return new SafetensorsWriter(folder.resolve(fileName), tensors, metadata, true);
   }
 
   /**

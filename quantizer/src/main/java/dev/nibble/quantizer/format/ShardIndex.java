@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
 import java.util.Set;
@@ -18,13 +19,14 @@ import java.util.Set;
  */
 record ShardIndex(Path path, SequencedMap<String, Set<String>> shards) {
   static final String FILE_NAME = "model.safetensors.index.json";
+  private static final String WEIGHT_MAP = "weight_map";
   private static final int MAX_BYTES = 64 << 20;
 
   static ShardIndex read(Path folder) throws IOException {
     Path path = folder.resolve(FILE_NAME);
     ObjectNode index = StrictJson.object(path, ModelFile.read(path, MAX_BYTES));
-    if (!(index.get("weight_map") instanceof ObjectNode weightMap)) {
-      throw new ModelFormatException(path, "weight_map", "expected an object, found none");
+    if (!(index.get(WEIGHT_MAP) instanceof ObjectNode weightMap)) {
+      throw new ModelFormatException(path, WEIGHT_MAP, "expected an object, found none");
     }
     SequencedMap<String, Set<String>> shards = new LinkedHashMap<>();
     for (Map.Entry<String, JsonNode> entry : weightMap.properties()) {
@@ -32,12 +34,36 @@ record ShardIndex(Path path, SequencedMap<String, Set<String>> shards) {
       if (file == null || !isPlainName(file)) {
         throw new ModelFormatException(
             path,
-            "weight_map." + entry.getKey(),
+            WEIGHT_MAP + "." + entry.getKey(),
             "expected the name of a .safetensors file of this folder, found " + entry.getValue());
       }
       shards.computeIfAbsent(file, _ -> new HashSet<>()).add(entry.getKey());
     }
     return new ShardIndex(path, shards);
+  }
+
+  /**
+   * A file to be written.
+   *
+   * @param file its name
+   * @param tensors what it holds
+   */
+  record Shard(String file, List<TensorInfo> tensors) {}
+
+  /** The index of files to be written. */
+  static byte[] json(List<Shard> shards) throws IOException {
+    ObjectNode json = StrictJson.newObject();
+    ObjectNode metadata = json.putObject("metadata");
+    ObjectNode weightMap = json.putObject(WEIGHT_MAP);
+    long bytes = 0;
+    for (Shard shard : shards) {
+      for (TensorInfo tensor : shard.tensors()) {
+        weightMap.put(tensor.name(), shard.file());
+        bytes = Math.addExact(bytes, tensor.bytes());
+      }
+    }
+    metadata.put("total_size", bytes);
+    return StrictJson.bytes(json);
   }
 
   /** Checks that a shard holds exactly the tensors the index says. */
@@ -54,7 +80,7 @@ record ShardIndex(Path path, SequencedMap<String, Set<String>> shards) {
     if (!missing.isEmpty()) {
       throw new ModelFormatException(
           path,
-          "weight_map." + missing.stream().min(String::compareTo).orElseThrow(),
+          WEIGHT_MAP + "." + missing.stream().min(String::compareTo).orElseThrow(),
           "expected the tensor in " + fileName + ", which lacks it");
     }
   }

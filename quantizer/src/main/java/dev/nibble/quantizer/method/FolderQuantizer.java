@@ -1,9 +1,22 @@
 package dev.nibble.quantizer.method;
 
+import dev.nibble.quantizer.format.Checkpoint;
+import dev.nibble.quantizer.format.ModuleName;
+import dev.nibble.quantizer.format.PackedFolderWriter;
 import dev.nibble.quantizer.format.QuantScheme;
+import dev.nibble.quantizer.format.QuantizationConfig;
+import dev.nibble.quantizer.format.Tensor;
+import dev.nibble.quantizer.method.QuantizationPlan.Copy;
+import dev.nibble.quantizer.method.QuantizationPlan.Pack;
+import dev.nibble.quantizer.method.QuantizationPlan.Step;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 
 /**
  * Turns a checkpoint folder into a packed one, 64 rows of a linear at a time, so that memory does
@@ -12,7 +25,31 @@ import java.util.List;
  * scheme alone.
  */
 public final class FolderQuantizer {
-  private FolderQuantizer() {}
+  private static final String METHOD = "rtn";
+  private static final long MAX_SHARD_BYTES = 5_000_000_000L;
+  private static final long COPY_BYTES = 16 << 20;
+
+  private final Checkpoint source;
+  private final QuantizationPlan plan;
+  private final PackedFolderWriter writer;
+  private final LinearPacker packer;
+  private final Listener listener;
+  private final long totalBytes;
+  private long doneBytes;
+
+  private FolderQuantizer(
+      Checkpoint source,
+      QuantizationPlan plan,
+      PackedFolderWriter writer,
+      LinearPacker packer,
+      Listener listener) {
+    this.source = source;
+    this.plan = plan;
+    this.writer = writer;
+    this.packer = packer;
+    this.listener = listener;
+    totalBytes = plan.steps().stream().mapToLong(Step::sourceBytes).sum();
+  }
 
   /** What to do when the destination holds files. */
   public enum Existing {
@@ -48,10 +85,10 @@ public final class FolderQuantizer {
   /**
    * What was made.
    *
-   * @param linears error of each packed linear, in the order of the model
+   * @param linears error of each packed linear, in the order of the source's files
    * @param bitsPerWeight what a weight of the packed linears costs, scales and zeros included; 16
    *     or 32 when none is packed
-   * @param sourceBytes size of the source's tensors
+   * @param sourceBytes size of the source's tensors that were read
    * @param packedBytes size of the destination's tensors
    */
   public record Summary(
@@ -87,8 +124,8 @@ public final class FolderQuantizer {
      * Some more of the source is done.
      *
      * @param tensor the tensor at work
-     * @param doneBytes bytes of the source's tensors read so far
-     * @param totalBytes bytes of all of them
+     * @param doneBytes bytes of the source read so far
+     * @param totalBytes bytes to read in all
      */
     void progress(String tensor, long doneBytes, long totalBytes);
 
@@ -117,10 +154,118 @@ public final class FolderQuantizer {
    * @throws IOException if reading or writing fails; the destination is then as it was
    */
   public static Summary quantize(Request request, Listener listener) throws IOException {
-    return later();
+    return quantize(request, listener, MAX_SHARD_BYTES);
   }
 
-  private static Summary later() {
-    throw new IllegalStateException("not written yet");
+  static Summary quantize(Request request, Listener listener, long maxShardBytes)
+      throws IOException {
+    try (Checkpoint source = Checkpoint.open(request.source())) {
+      requireApart(request);
+      QuantizationPlan plan = QuantizationPlan.of(source, request.scheme());
+      try (DestinationFolder destination =
+          DestinationFolder.open(request.destination(), request.existing())) {
+        Summary summary =
+            source.reading(() -> {
+              try (PackedFolderWriter writer =
+                      PackedFolderWriter.create(
+                          destination.partial(),
+                          source,
+                          description(request, source, plan),
+                          plan.steps().stream().map(Step::results).toList(),
+                          maxShardBytes);
+                  LinearPacker packer = new LinearPacker(request.threads())) {
+                Summary made = new FolderQuantizer(source, plan, writer, packer, listener).run();
+                writer.finish();
+                return made;
+              }
+            });
+        destination.commit();
+        return summary;
+      }
+    }
+  }
+
+  private Summary run() throws IOException {
+    List<LinearError> errors = new ArrayList<>();
+    for (Step step : plan.steps()) {
+      listener.progress(step.source(), doneBytes, totalBytes);
+      Tensor tensor = source.find(step.source()).orElseThrow();
+      switch (step) {
+        case Copy copy -> copy(tensor);
+        case Pack pack -> {
+          LinearError error = pack(pack, tensor);
+          errors.add(error);
+          listener.quantized(error);
+        }
+      }
+    }
+    long packedBytes = plan.steps().stream().mapToLong(Step::resultBytes).sum();
+    return new Summary(errors, plan.bitsPerWeight(source), totalBytes, packedBytes);
+  }
+
+  private void copy(Tensor tensor) throws IOException {
+    MemorySegment data = tensor.data();
+    if (data.byteSize() == 0) {
+      writer.write(tensor.name(), data);
+    }
+    for (long at = 0; at < data.byteSize(); at += COPY_BYTES) {
+      MemorySegment piece = data.asSlice(at, Math.min(COPY_BYTES, data.byteSize() - at));
+      writer.write(tensor.name(), piece);
+      advance(tensor.name(), piece.byteSize());
+    }
+  }
+
+  private LinearError pack(Pack step, Tensor tensor) throws IOException {
+    ModuleName module = step.module();
+    long rowBytes = (long) step.layout().columns() * tensor.dtype().bytes();
+    LinearPacker.Output output =
+        new LinearPacker.Output() {
+          @Override
+          public void qweight(MemorySegment bytes, int rows) throws IOException {
+            writer.write(module.qweight(), bytes);
+            advance(tensor.name(), rows * rowBytes);
+          }
+
+          @Override
+          public void scales(MemorySegment bytes) throws IOException {
+            writer.write(module.scales(), bytes);
+          }
+
+          @Override
+          public void zeros(MemorySegment bytes) throws IOException {
+            writer.write(module.zeros(), bytes);
+          }
+        };
+    double error = packer.pack(step, tensor, source.file(tensor.name()), output);
+    return new LinearError(module.name(), error);
+  }
+
+  private void advance(String tensor, long bytes) {
+    doneBytes += bytes;
+    listener.progress(tensor, doneBytes, totalBytes);
+  }
+
+  private static QuantizationConfig description(
+      Request request, Checkpoint source, QuantizationPlan plan) {
+    return new QuantizationConfig(
+        QuantizationConfig.FORMAT_VERSION,
+        request.scheme(),
+        METHOD,
+        Map.of(),
+        Optional.empty(),
+        plan.bitsPerWeight(source),
+        plan.keptModules());
+  }
+
+  private static void requireApart(Request request) throws IOException {
+    if (!Files.exists(request.destination())) {
+      return;
+    }
+    Path source = request.source().toRealPath();
+    Path destination = request.destination().toRealPath();
+    if (source.startsWith(destination)) {
+      throw new IllegalArgumentException(
+          request.destination() + ": expected a destination that does not hold the source");
+    }
   }
 }
