@@ -4,7 +4,7 @@ import dev.nibble.quantizer.format.Checkpoint;
 import dev.nibble.quantizer.format.ModelConfig;
 import dev.nibble.quantizer.format.QuantizationConfig;
 import dev.nibble.quantizer.format.Tensor;
-import dev.nibble.runtime.model.MemoryPlan;
+import dev.nibble.runtime.engine.MemoryPlan;
 import dev.nibble.runtime.model.ModelOptions;
 import java.io.IOException;
 import java.util.ArrayList;
