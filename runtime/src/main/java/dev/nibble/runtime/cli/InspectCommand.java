@@ -3,11 +3,11 @@ package dev.nibble.runtime.cli;
 import dev.nibble.quantizer.format.Checkpoint;
 import dev.nibble.quantizer.format.ModelConfig;
 import dev.nibble.quantizer.format.QuantizationConfig;
-import dev.nibble.quantizer.format.Tensor;
+import dev.nibble.quantizer.format.TensorInfo;
 import dev.nibble.runtime.engine.MemoryPlan;
 import dev.nibble.runtime.model.ModelOptions;
+import dev.nibble.runtime.model.ModelWeights;
 import java.io.IOException;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -45,25 +45,21 @@ final class InspectCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     ModelOptions options = ModelOptions.DEFAULT.withContextLength(context);
-    try (Checkpoint checkpoint = selection.open(host, Checkpoint::open)) {
-      List<Tensor> tensors = new ArrayList<>();
-      for (String name : checkpoint.names()) {
-        tensors.add(checkpoint.find(name).orElseThrow());
-      }
-      long bytes = tensors.stream().mapToLong(t -> t.data().byteSize()).sum();
-      ModelConfig config = checkpoint.config();
-      MemoryPlan plan = MemoryPlan.of(config, bytes, options);
-      int positions = options.contextLength(config);
+    try (Checkpoint checkpoint = selection.open(host, Checkpoint::open);
+        ModelWeights weights = ModelWeights.of(checkpoint)) {
+      List<TensorInfo> tensors =
+          checkpoint.names().stream().flatMap(name -> checkpoint.info(name).stream()).toList();
+      MemoryPlan plan = MemoryPlan.of(weights, options);
       if (json) {
-        host.results().json(fields(checkpoint, tensors, plan, positions));
+        host.results().json(fields(checkpoint, tensors, plan));
       } else {
-        print(checkpoint, tensors, plan, positions);
+        print(checkpoint, tensors, plan);
       }
     }
     return ExitCode.OK.number();
   }
 
-  private void print(Checkpoint checkpoint, List<Tensor> tensors, MemoryPlan plan, int positions)
+  private void print(Checkpoint checkpoint, List<TensorInfo> tensors, MemoryPlan plan)
       throws IOException {
     ModelConfig config = checkpoint.config();
     StringBuilder text = new StringBuilder();
@@ -94,11 +90,11 @@ final class InspectCommand implements Callable<Integer> {
             Quantities.bytes(plan.totalBytes()),
             Quantities.bytes(plan.weightBytes()),
             Quantities.bytes(plan.kvBytes()),
-            positions,
+            plan.contextLength(),
             Quantities.bytes(plan.workspaceBytes())));
     row(text, "tensors", Integer.toString(tensors.size()));
     int width = tensors.stream().mapToInt(t -> t.name().length()).max().orElse(0);
-    for (Tensor tensor : tensors) {
+    for (TensorInfo tensor : tensors) {
       text.append(
           String.format(
               Locale.ROOT,
@@ -106,7 +102,7 @@ final class InspectCommand implements Callable<Integer> {
               tensor.name(),
               tensor.dtype(),
               tensor.shape(),
-              Quantities.bytes(tensor.data().byteSize())));
+              Quantities.bytes(tensor.bytes())));
     }
     host.results().text(text.toString());
   }
@@ -131,7 +127,7 @@ final class InspectCommand implements Callable<Integer> {
   }
 
   private static Map<String, Object> fields(
-      Checkpoint checkpoint, List<Tensor> tensors, MemoryPlan plan, int positions) {
+      Checkpoint checkpoint, List<TensorInfo> tensors, MemoryPlan plan) {
     ModelConfig config = checkpoint.config();
     Map<String, Object> fields = new LinkedHashMap<>();
     fields.put("folder", checkpoint.folder().toString());
@@ -153,7 +149,7 @@ final class InspectCommand implements Callable<Integer> {
           fields.put("bits_per_weight", quantization.bitsPerWeight());
           fields.put("format_version", quantization.formatVersion());
         });
-    fields.put("context", positions);
+    fields.put("context", plan.contextLength());
     fields.put("weight_bytes", plan.weightBytes());
     fields.put("kv_bytes_per_token", plan.kvBytesPerToken());
     fields.put("kv_bytes", plan.kvBytes());
@@ -167,7 +163,7 @@ final class InspectCommand implements Callable<Integer> {
                     "name", t.name(),
                     "dtype", t.dtype().name(),
                     "shape", t.shape(),
-                    "bytes", t.data().byteSize()))
+                    "bytes", t.bytes()))
             .toList());
     return fields;
   }
