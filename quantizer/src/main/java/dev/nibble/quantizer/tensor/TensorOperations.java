@@ -12,6 +12,19 @@ public interface TensorOperations extends AutoCloseable {
   int CLUSTER_COLUMNS = 32;
 
   /**
+   * Opens the fastest provider there is: the Vector API where its module is readable, otherwise
+   * plain loops, with one warning a process that names the flag to start Java with. The system
+   * property {@code nibble.ops} ({@code scalar} or {@code vector}) overrides the choice.
+   *
+   * @param threads how many threads compute, the caller's included; plain loops use one
+   * @return a provider for one thread to drive
+   * @throws IllegalArgumentException if the property names a provider that is not there
+   */
+  static TensorOperations best(int threads) {
+    return ProviderChoice.open(threads);
+  }
+
+  /**
    * What does the work, for logs and {@code doctor}.
    *
    * @return such as {@code vector 512-bit, 2 threads}

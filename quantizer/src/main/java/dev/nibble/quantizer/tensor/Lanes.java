@@ -1,0 +1,78 @@
+package dev.nibble.quantizer.tensor;
+
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorShape;
+import jdk.incubator.vector.VectorSpecies;
+
+/**
+ * The vector width of this process: the processor's, within 128 to 512 bits, or that of the system
+ * property {@code nibble.vector.bits}. Constants, and in a class of their own, because compiled
+ * vector code is only good where the species is a constant, and because loading this class needs
+ * the Vector API.
+ */
+final class Lanes {
+  static final VectorShape SHAPE = shape();
+  static final VectorSpecies<Float> FLOATS = VectorSpecies.of(float.class, SHAPE);
+  static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, SHAPE);
+
+  /** Floats of a vector: 4, 8 or 16. */
+  static final int COUNT = FLOATS.length();
+
+  private Lanes() {}
+
+  private static VectorShape shape() {
+    int bits =
+        Integer.getInteger(
+            "nibble.vector.bits", Math.min(512, VectorShape.preferredShape().vectorBitSize()));
+    return switch (bits) {
+      case 128 -> VectorShape.S_128_BIT;
+      case 256 -> VectorShape.S_256_BIT;
+      case 512 -> VectorShape.S_512_BIT;
+      default ->
+          throw new IllegalArgumentException(
+              "nibble.vector.bits " + bits + ": expected 128, 256 or 512");
+    };
+  }
+
+  /** Whether vectors pay: without AVX2 an x86 processor has no fused multiply-add. */
+  static boolean fast() {
+    String processor = System.getProperty("os.arch", "");
+    boolean x86 = processor.equals("amd64") || processor.equals("x86_64");
+    return VectorShape.preferredShape().vectorBitSize() >= (x86 ? 256 : 128);
+  }
+
+  /** Bits of a vector. */
+  static int bits() {
+    return SHAPE.vectorBitSize();
+  }
+
+  /** The end of the whole vectors in a run. */
+  static int bound(int length) {
+    return length & -COUNT;
+  }
+
+  /** The lanes that are left after the whole vectors of a run. */
+  static VectorMask<Float> tail(int length) {
+    return FLOATS.indexInRange(length & -COUNT, length);
+  }
+
+  /** A vector of floats. */
+  static FloatVector load(float[] x, int at) {
+    return FloatVector.fromArray(FLOATS, x, at);
+  }
+
+  /** The lanes of a mask, and zeros. */
+  static FloatVector load(float[] x, int at, VectorMask<Float> mask) {
+    return FloatVector.fromArray(FLOATS, x, at, mask);
+  }
+
+  static FloatVector all(float value) {
+    return FloatVector.broadcast(FLOATS, value);
+  }
+
+  static IntVector load(int[] x, int at) {
+    return IntVector.fromArray(INTS, x, at);
+  }
+}

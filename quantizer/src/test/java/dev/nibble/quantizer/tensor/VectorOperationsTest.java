@@ -1,0 +1,414 @@
+package dev.nibble.quantizer.tensor;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.nibble.quantizer.format.ModelConfig.RopeConfig;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.BiConsumer;
+import jdk.incubator.vector.FloatVector;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/**
+ * The vector provider against the scalar one, and against itself with other threads and batches. In
+ * this JVM at the processor's width; {@link #otherWidths} repeats it at the others.
+ */
+class VectorOperationsTest {
+  private static final int[] WIDTHS = {1, 7, 8, 15, 16, 17, 31, 33, 64, 127, 129, 1000};
+
+  private final Samples samples = new Samples();
+
+  @ParameterizedTest
+  @ValueSource(ints = {128, 256, 512})
+  void otherWidths(int bits) throws Exception {
+    ChildJvm.Result result =
+        ChildJvm.run(
+            List.of("--add-modules=jdk.incubator.vector", "-Dnibble.vector.bits=" + bits),
+            VectorOperationsTest.class);
+    assertEquals(0, result.exit(), result.err());
+    assertEquals("agree at " + bits, result.out().strip());
+  }
+
+  /** All checks, for a JVM of another width. */
+  public static void main(String[] arguments) {
+    VectorOperationsTest test = new VectorOperationsTest();
+    test.rowOperationsAgree();
+    test.elementOperationsAgree();
+    test.ropeAgrees();
+    test.exponentialIsExact();
+    test.quantizingIsExact();
+    test.attentionAgrees();
+    test.threadsAndBatchesChangeNoBit();
+    test.unusedCapacityIsNeverRead();
+    System.out.println("agree at " + Lanes.bits());
+  }
+
+  /** Runs one operation on both providers, on copies of x. */
+  private void agree(
+      String what, float[] x, double limit, BiConsumer<TensorOperations, float[]> operation) {
+    float[] expected = x.clone();
+    operation.accept(new ScalarOperations(), expected);
+    float[] first = null;
+    for (int threads = 1; threads <= 3; threads++) {
+      float[] actual = x.clone();
+      try (TensorOperations vector = new VectorOperations(threads)) {
+        operation.accept(vector, actual);
+      }
+      if (first == null) {
+        Samples.assertClose(expected, actual, limit, what);
+        first = actual;
+      }
+      assertBits(first, actual, what + " with " + threads + " threads");
+    }
+  }
+
+  private static void assertBits(float[] expected, float[] actual, String what) {
+    assertEquals(-1, mismatch(expected, actual), () -> what + ", " + Samples.seed());
+  }
+
+  private static int mismatch(float[] a, float[] b) {
+    return Arrays.mismatch(a, b);
+  }
+
+  @Test
+  void rowOperationsAgree() {
+    for (int width : WIDTHS) {
+      int rows = samples.between(1, 5) + (width == 1000 ? 40 : 0);
+      float[] x = samples.floats(3 + rows * width, 3);
+      float[] weight = samples.floats(width);
+      float[] bias = samples.floats(width);
+      String shape = "[" + rows + ", " + width + "]";
+      agree(
+          "rmsNorm " + shape,
+          x,
+          Samples.PLAIN,
+          (operations, y) -> operations.rmsNorm(x, 3, rows, weight, 1e-5f, y));
+      agree(
+          "layerNorm " + shape,
+          x,
+          Samples.PLAIN,
+          (operations, y) -> operations.layerNorm(x, 3, rows, weight, bias, 1e-5f, y));
+      agree(
+          "softmax " + shape,
+          x,
+          Samples.SOFTMAX,
+          (operations, y) -> operations.softmax(y, 3, rows, width));
+      agree(
+          "addBias " + shape,
+          x,
+          Samples.PLAIN,
+          (operations, y) -> operations.addBias(y, rows, bias));
+    }
+  }
+
+  @Test
+  void elementOperationsAgree() {
+    for (int length : new int[] {1, 7, 16, 33, 1000, 5000, 40_001}) {
+      float[] x = samples.floats(length, 4);
+      float[] y = samples.floats(length);
+      agree(
+          "swiGlu " + length, x, Samples.PLAIN, (operations, z) -> operations.swiGlu(z, y, length));
+      agree("gelu " + length, x, Samples.PLAIN, (operations, z) -> operations.gelu(z, length));
+      agree("relu " + length, x, 0, (operations, z) -> operations.relu(z, length));
+      agree("add " + length, x, 0, (operations, z) -> operations.add(z, y, length));
+    }
+    float[] far = {-1000, -100, -0f, 0, 100, 1000, Float.NaN};
+    float[] ones = {1, 1, 1, 1, 1, 1, 1};
+    try (TensorOperations vector = new VectorOperations(1)) {
+      vector.swiGlu(far, ones, far.length);
+    }
+    assertArrayEquals(new float[] {-0f, -0f, -0f, 0, 100, 1000, Float.NaN}, far);
+  }
+
+  @Test
+  void ropeAgrees() {
+    for (int headDim = 16; headDim <= 128; headDim += 16) {
+      int dim = headDim;
+      RotaryEmbedding plain =
+          new RotaryEmbedding(new RopeConfig(10_000, Optional.empty()), dim, 500);
+      int[][] order = new int[2][dim / 2];
+      for (int i = 0; i < dim / 2; i++) {
+        order[0][i] = dim / 2 - 1 - i;
+        order[1][i] = i ^ 1;
+      }
+      int[] positions = {0, 499, 3, 77};
+      float[] x = samples.floats(4 * 6 * dim);
+      for (RotaryEmbedding rope : List.of(plain, plain.withOrder(order))) {
+        agree(
+            "rope " + dim,
+            x,
+            Samples.PLAIN,
+            (operations, y) -> operations.rope(y, 4, 6, rope, positions));
+      }
+    }
+  }
+
+  @Test
+  void exponentialIsExact() {
+    float[] x = new float[Lanes.COUNT];
+    for (int i = 0; i < 20_000; i++) {
+      for (int lane = 0; lane < x.length; lane++) {
+        x[lane] = -87 + 175 * samples.random().nextFloat();
+      }
+      FloatVector e = VectorMath.exp(Lanes.load(x, 0));
+      for (int lane = 0; lane < x.length; lane += 3) {
+        double expected = Math.exp(x[lane]);
+        assertEquals(expected, e.lane(lane), 2.5e-7 * expected, x[lane] + ", " + Samples.seed());
+      }
+    }
+    float[][] ends = {
+      {Float.NEGATIVE_INFINITY, 0},
+      {-1e30f, 0},
+      {-103, (float) Math.exp(-103)},
+      {0, 1},
+      {88.7f, (float) Math.exp(88.7f)},
+      {89, Float.POSITIVE_INFINITY},
+      {Float.POSITIVE_INFINITY, Float.POSITIVE_INFINITY},
+      {Float.NaN, Float.NaN}
+    };
+    for (float[] end : ends) {
+      float actual = VectorMath.exp(Lanes.all(end[0])).lane(Lanes.COUNT - 1);
+      float ulp = Float.isFinite(end[1]) ? Math.ulp(end[1]) : 1;
+      assertEquals(end[1], actual, 4 * ulp, "exp " + end[0]);
+    }
+  }
+
+  @Test
+  void quantizingIsExact() {
+    for (int bits : new int[] {4, 6, 8}) {
+      for (int width : WIDTHS) {
+        int tokens = 11;
+        float[] x = rowsOfEveryKind(tokens, width, bits);
+        float[] scales = samples.floats(width / 32 + 1);
+        int[] zeros = new int[scales.length];
+        for (int i = 0; i < scales.length; i++) {
+          scales[i] = Math.abs(scales[i]) + 0.01f;
+          zeros[i] = samples.random().nextInt(1 << bits);
+        }
+        String what = bits + " bits, width " + width;
+        for (int threads = 1; threads <= 2; threads++) {
+          try (TensorOperations vector = new VectorOperations(threads)) {
+            TensorOperations scalar = new ScalarOperations();
+            for (boolean symmetric : new boolean[] {false, true}) {
+              QuantizedActivations a = new QuantizedActivations(bits, symmetric, 12, width, 32);
+              QuantizedActivations b = new QuantizedActivations(bits, symmetric, 12, width, 32);
+              scalar.quantize(x, 2, tokens, a);
+              vector.quantize(x, 2, tokens, b);
+              assertSame(a, b, what);
+              scalar.quantizeStatic(x, 2, tokens, scales, zeros, a);
+              vector.quantizeStatic(x, 2, tokens, scales, zeros, b);
+              assertSame(a, b, what + ", fixed scales");
+            }
+            float[] expected = x.clone();
+            float[] actual = x.clone();
+            scalar.fakeQuantize(expected, 2, tokens, width, bits);
+            vector.fakeQuantize(actual, 2, tokens, width, bits);
+            assertBits(expected, actual, what + ", restored");
+          }
+        }
+      }
+    }
+  }
+
+  /** Plain rows, and rows of zeros, constants, ties, far values, outliers, infinity and NaN. */
+  private float[] rowsOfEveryKind(int rows, int width, int bits) {
+    float[] x = samples.floats(2 + rows * width);
+    for (int i = 0; i < width; i++) {
+      int at = 2 + i;
+      x[at + width] = 0;
+      x[at + 2 * width] = -3.7f;
+      x[at + 3 * width] = samples.random().nextInt(2 * ((1 << bits) - 1)) * 0.5f;
+      x[at + 4 * width] = 1e5f + i % 3 * 0.01f;
+      x[at + 5 * width] = -1e9f;
+      x[at + 6 * width] *= i == width / 2 ? 1e7f : 1;
+      x[at + 7 * width] = i == width / 3 ? Float.POSITIVE_INFINITY : x[at];
+      x[at + 8 * width] = i == width / 3 ? Float.NaN : x[at];
+      x[at + 9 * width] *= 1e-7f;
+    }
+    x[2 + 3 * width] = 0;
+    x[2 + 4 * width - 1] = (1 << bits) - 1;
+    return x;
+  }
+
+  private static void assertSame(QuantizedActivations a, QuantizedActivations b, String what) {
+    assertArrayEquals(a.scales, b.scales, what);
+    assertArrayEquals(a.zeros, b.zeros, what);
+    assertArrayEquals(a.codes, b.codes, what);
+    assertArrayEquals(a.sums, b.sums, what);
+    assertEquals(a.tokens(), b.tokens());
+  }
+
+  /** A cache of some tokens, with garbage everywhere else, and queries for the last of them. */
+  private static final class Scene {
+    final KvLayer cache;
+    final float[] q;
+    final int tokens;
+    final int heads;
+    final int position;
+    final int window;
+
+    Scene(KvLayer cache, float[] q, int tokens, int heads, int position, int window) {
+      this.cache = cache;
+      this.q = q;
+      this.tokens = tokens;
+      this.heads = heads;
+      this.position = position;
+      this.window = window;
+    }
+
+    @Override
+    public String toString() {
+      return "KV%d, %d heads over %d of %d, %d tokens at %d, window %d"
+          .formatted(
+              cache.bits(), heads, cache.kvHeads(), cache.headDim(), tokens, position, window);
+    }
+
+    float[] attend(TensorOperations operations) {
+      float[] out = new float[q.length];
+      operations.attention(q, 0, tokens, heads, cache, position, window, out);
+      return out;
+    }
+
+    /** The same queries one call after another. */
+    float[] attendOneByOne(TensorOperations operations) {
+      float[] out = new float[q.length];
+      int row = heads * cache.headDim();
+      for (int t = 0; t < tokens; t++) {
+        operations.attention(q, t * row, 1, heads, cache, position + t, window, out);
+      }
+      return out;
+    }
+  }
+
+  private Scene scene(int bits, int headDim, int kvHeads, int group, int tokens) {
+    int position = samples.between(0, 200);
+    int length = position + tokens;
+    int window = samples.random().nextBoolean() ? 0 : samples.between(1, length + 5);
+    KvLayer cache = new KvLayer(bits, length + samples.between(0, 40), kvHeads, headDim);
+    fill(cache, Float.NaN);
+    float[] keys = samples.floats(length * kvHeads * headDim);
+    float[] values = samples.floats(keys.length);
+    int split = samples.between(0, length);
+    new ScalarOperations().append(cache, 0, keys, values, 0, split);
+    int rest = split * kvHeads * headDim;
+    new ScalarOperations().append(cache, split, keys, values, rest, length - split);
+    float[] q = samples.floats(tokens * kvHeads * group * headDim, 2);
+    return new Scene(cache, q, tokens, kvHeads * group, position, window);
+  }
+
+  private static void fill(KvLayer cache, float garbage) {
+    Arrays.fill(cache.keyFloats, garbage);
+    Arrays.fill(cache.valueFloats, garbage);
+    for (short[] halves :
+        List.of(
+            cache.keyHalves,
+            cache.valueHalves,
+            cache.keySteps,
+            cache.keyMinimums,
+            cache.valueSteps,
+            cache.valueMinimums)) {
+      Arrays.fill(halves, Float.floatToFloat16(garbage));
+    }
+    Arrays.fill(cache.keyWords, Float.floatToIntBits(garbage));
+    Arrays.fill(cache.valueWords, Float.floatToIntBits(garbage));
+  }
+
+  private List<Scene> scenes(int bits) {
+    return List.of(
+        scene(bits, 16, 3, 1, 1),
+        scene(bits, 32, 2, 4, 1),
+        scene(bits, 48, 1, 3, 5),
+        scene(bits, 64, 2, 2, 33),
+        scene(bits, 80, 1, 8, 3),
+        scene(bits, 96, 2, 1, 40),
+        scene(bits, 112, 1, 20, 2),
+        scene(bits, 128, 2, 4, 17),
+        scene(bits, 64, 1, 1, 130));
+  }
+
+  @Test
+  void attentionAgrees() {
+    try (TensorOperations vector = new VectorOperations(2)) {
+      for (int bits : new int[] {32, 16, 8, 4, 3}) {
+        for (Scene scene : scenes(bits)) {
+          float[] expected = scene.attend(new ScalarOperations());
+          Samples.assertClose(expected, scene.attend(vector), 1e-9, scene.toString());
+        }
+      }
+    }
+  }
+
+  @Test
+  void threadsAndBatchesChangeNoBit() {
+    try (TensorOperations one = new VectorOperations(1);
+        TensorOperations three = new VectorOperations(3)) {
+      for (int bits : new int[] {32, 16, 8, 4, 3}) {
+        for (Scene scene : scenes(bits)) {
+          float[] expected = scene.attendOneByOne(one);
+          assertBits(expected, scene.attend(one), scene.toString());
+          assertBits(expected, scene.attend(three), scene.toString());
+        }
+      }
+      int width = 129;
+      int rows = 150;
+      float[] x = samples.floats(rows * width);
+      float[] weight = samples.floats(width);
+      float[] together = new float[x.length];
+      float[] alone = new float[x.length];
+      three.rmsNorm(x, 0, rows, weight, 1e-6f, together);
+      for (int r = 0; r < rows; r++) {
+        one.rmsNorm(x, r * width, 1, weight, 1e-6f, alone);
+      }
+      assertBits(alone, together, "rmsNorm");
+      three.swiGlu(together, x, together.length);
+      for (int r = 0; r < rows; r++) {
+        float[] gate = Arrays.copyOfRange(alone, r * width, (r + 1) * width);
+        one.swiGlu(gate, Arrays.copyOfRange(x, r * width, (r + 1) * width), width);
+        System.arraycopy(gate, 0, alone, r * width, width);
+      }
+      assertBits(alone, together, "swiGlu");
+    }
+  }
+
+  @Test
+  void unusedCapacityIsNeverRead() {
+    try (TensorOperations vector = new VectorOperations(2)) {
+      for (int bits : new int[] {32, 16, 8, 4, 3}) {
+        for (float garbage : new float[] {0, 1e4f, Float.NEGATIVE_INFINITY}) {
+          long seed = samples.random().nextLong();
+          samples.random().setSeed(seed);
+          Scene clean = scene(bits, 64, 2, 3, 9);
+          samples.random().setSeed(seed);
+          Scene poisoned = scene(bits, 64, 2, 3, 9);
+          float[] expected = clean.attend(vector);
+          poison(poisoned, garbage);
+          assertBits(expected, poisoned.attend(vector), poisoned + " with " + garbage);
+          for (float element : expected) {
+            assertTrue(Float.isFinite(element), poisoned.toString());
+          }
+        }
+      }
+    }
+  }
+
+  /** Writes garbage at every position past the last, and before the first that is seen. */
+  private static void poison(Scene scene, float garbage) {
+    KvLayer cache = scene.cache;
+    int end = scene.position + scene.tokens;
+    int rest = cache.capacity() - end;
+    if (rest > 0) {
+      float[] x = new float[rest * cache.kvHeads() * cache.headDim()];
+      Arrays.fill(x, garbage);
+      cache.append(end, x, x, 0, 0, rest);
+    }
+    int unseen = scene.window == 0 ? 0 : Math.max(0, scene.position + 1 - scene.window);
+    float[] x = new float[unseen * cache.kvHeads() * cache.headDim()];
+    Arrays.fill(x, garbage);
+    cache.append(0, x, x, 0, 0, unseen);
+  }
+}
