@@ -189,6 +189,11 @@ final class CpuEngine implements Engine {
     }
   }
 
+  /** Logits of the last step, [sequences, vocab] as far as they fit. */
+  float[] lastLogits() {
+    return work.logits;
+  }
+
   private CpuSequence own(Sequence sequence) {
     requireOpen();
     if (!(sequence instanceof CpuSequence own) || !own.belongsTo(this)) {
