@@ -3,6 +3,7 @@ package dev.nibble.quantizer.format;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -17,6 +18,7 @@ import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.SequencedSet;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A model folder: its config and its tensors, over one safetensors file or an index of several. The
@@ -31,7 +33,18 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
   private final SequencedMap<String, Located> tensors;
   private final Arena arena;
 
-  private record Located(SafetensorsFile file, SafetensorsHeader.Entry entry) {}
+  /** A tensor, the file it is in, and that file's mapped data. */
+  private record Located(
+      SafetensorsFile file, SafetensorsHeader.Entry entry, MemorySegment fileData) {
+    Tensor tensor() {
+      TensorInfo info = entry.info();
+      return new Tensor(
+          info.name(),
+          info.dtype(),
+          info.shape(),
+          fileData.asSlice(entry.begin(), entry.end() - entry.begin()));
+    }
+  }
 
   /**
    * Reads tensors' data.
@@ -49,21 +62,17 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
     T read() throws IOException;
   }
 
-  private Checkpoint(Path folder, ModelConfig config, List<SafetensorsFile> files, Arena arena)
-      throws ModelFormatException {
+  private Checkpoint(
+      Path folder,
+      ModelConfig config,
+      List<SafetensorsFile> files,
+      SequencedMap<String, Located> tensors,
+      Arena arena) {
     this.folder = folder;
     this.config = config;
     this.files = List.copyOf(files);
+    this.tensors = tensors;
     this.arena = arena;
-    tensors = new LinkedHashMap<>();
-    for (SafetensorsFile file : files) {
-      for (SafetensorsHeader.Entry entry : file.header().entries()) {
-        if (tensors.putIfAbsent(entry.info().name(), new Located(file, entry)) != null) {
-          throw new ModelFormatException(
-              file.path(), "tensor '" + entry.info().name() + "'", "is in two files");
-        }
-      }
-    }
   }
 
   /**
@@ -78,16 +87,17 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
   @SuppressWarnings("MustBeClosedChecker")
   public static Checkpoint open(Path folder) throws IOException {
     requireFolder(folder);
+    List<SafetensorsFile> files = readHeaders(folder);
+    requireChecksums(folder, files);
+    ModelConfig config = ModelConfig.read(folder);
+    if (config.quantization().isPresent()) {
+      requirePacked(files);
+    }
     Arena arena = Arena.ofShared();
     boolean opened = false;
     try {
-      List<SafetensorsFile> files = openFiles(folder, arena);
-      requireChecksums(folder, files);
-      ModelConfig config = ModelConfig.read(folder);
-      if (config.quantization().isPresent()) {
-        requirePacked(files);
-      }
-      Checkpoint checkpoint = new Checkpoint(folder, config, files, arena);
+      Checkpoint checkpoint =
+          new Checkpoint(folder, config, files, mapTensors(files, arena), arena);
       opened = true;
       return checkpoint;
     } finally {
@@ -141,7 +151,7 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
 
   @Override
   public Optional<Tensor> find(String name) {
-    return Optional.ofNullable(tensors.get(name)).map(t -> t.file().tensor(t.entry()));
+    return Optional.ofNullable(tensors.get(name)).map(Located::tensor);
   }
 
   /**
@@ -173,28 +183,20 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
    */
   public <T> T reading(DataReader<T> work) throws IOException {
     try {
-      return work.read();
+      T result = work.read();
+      // What follows the new end on its last page reads as zeros, without an error.
+      requireSizes(null);
+      return result;
     } catch (InternalError e) {
-      throw unreadable(e);
+      requireSizes(e);
+      throw new IOException(folder + ": reading a mapped file failed: " + e.getMessage(), e);
     }
   }
 
-  private IOException unreadable(InternalError e) throws IOException {
+  private void requireSizes(@Nullable Throwable cause) throws IOException {
     for (SafetensorsFile file : files) {
-      long size = Files.size(file.path());
-      if (size != file.size()) {
-        return new ModelFormatException(
-            file.path(),
-            "size",
-            "expected "
-                + file.size()
-                + " bytes as when it was opened, found "
-                + size
-                + "; leave model files alone while they are in use",
-            e);
-      }
+      file.requireSize(Files.size(file.path()), cause);
     }
-    return new IOException(folder + ": reading a mapped file failed: " + e.getMessage(), e);
   }
 
   @Override
@@ -204,10 +206,22 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
     }
   }
 
-  private static List<SafetensorsFile> openFiles(Path folder, Arena arena) throws IOException {
+  private static SequencedMap<String, Located> mapTensors(List<SafetensorsFile> files, Arena arena)
+      throws IOException {
+    SequencedMap<String, Located> tensors = new LinkedHashMap<>();
+    for (SafetensorsFile file : files) {
+      MemorySegment data = file.map(arena);
+      for (SafetensorsHeader.Entry entry : file.header().entries()) {
+        tensors.put(entry.info().name(), new Located(file, entry, data));
+      }
+    }
+    return tensors;
+  }
+
+  private static List<SafetensorsFile> readHeaders(Path folder) throws IOException {
     Path single = folder.resolve(SINGLE_FILE);
     if (Files.exists(single)) {
-      return List.of(SafetensorsFile.open(single, arena));
+      return List.of(SafetensorsFile.read(single));
     }
     if (!Files.exists(folder.resolve(ShardIndex.FILE_NAME))) {
       throw noTensors(folder, single);
@@ -215,7 +229,7 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
     ShardIndex index = ShardIndex.read(folder);
     List<SafetensorsFile> files = new ArrayList<>();
     for (Map.Entry<String, Set<String>> shard : index.shards().entrySet()) {
-      SafetensorsFile file = SafetensorsFile.open(folder.resolve(shard.getKey()), arena);
+      SafetensorsFile file = SafetensorsFile.read(folder.resolve(shard.getKey()));
       index.requireSameTensors(shard.getKey(), file);
       files.add(file);
     }

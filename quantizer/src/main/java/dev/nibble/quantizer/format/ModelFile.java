@@ -6,9 +6,9 @@ import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.util.Arrays;
 
 /** Opening and reading of the files of a model folder, with errors that name the file. */
@@ -20,10 +20,7 @@ final class ModelFile {
 
   /** Opens a file for reading; anything that is not a regular file is refused, pipes included. */
   static FileChannel open(Path file) throws IOException {
-    if (!Files.exists(file)) {
-      throw new NoSuchFileException(file.toString());
-    }
-    if (!Files.isRegularFile(file)) {
+    if (!Files.readAttributes(file, BasicFileAttributes.class).isRegularFile()) {
       throw new ModelFormatException(file, "file", "expected a regular file");
     }
     return FileChannel.open(file, StandardOpenOption.READ);

@@ -1,12 +1,14 @@
 package dev.nibble.quantizer.format;
 
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -117,8 +119,9 @@ public final class PackedChecksums {
   /** Checks the data of every tensor. It is read, not mapped, so that it may fail safely. */
   static void requireTensors(SafetensorsFile file) throws IOException {
     Map<String, String> metadata = file.header().metadata();
-    ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER_BYTES);
-    try (FileChannel channel = ModelFile.open(file.path())) {
+    try (FileChannel channel = ModelFile.open(file.path());
+        Arena arena = Arena.ofConfined()) {
+      ByteBuffer buffer = buffer(arena, file.size());
       for (SafetensorsHeader.Entry entry : file.header().entries()) {
         String name = entry.info().name();
         long from = file.dataOffset() + entry.begin();
@@ -130,10 +133,15 @@ public final class PackedChecksums {
   }
 
   private static String ofFile(Path file) throws IOException {
-    try (FileChannel channel = ModelFile.open(file)) {
-      ByteBuffer buffer = ByteBuffer.allocateDirect(1 << 16);
+    try (FileChannel channel = ModelFile.open(file);
+        Arena arena = Arena.ofConfined()) {
+      ByteBuffer buffer = buffer(arena, channel.size());
       return digits(crc(file, channel, 0, channel.size(), buffer));
     }
+  }
+
+  private static ByteBuffer buffer(Arena arena, long bytes) {
+    return arena.allocate(Math.clamp(bytes, 1, BUFFER_BYTES)).asByteBuffer();
   }
 
   private static CRC32C crc(Path file, FileChannel channel, long from, long to, ByteBuffer buffer)
@@ -171,7 +179,7 @@ public final class PackedChecksums {
   }
 
   private static String digits(CRC32C crc) {
-    return String.format("%08x", crc.getValue());
+    return HexFormat.of().toHexDigits(crc.getValue(), BLANK.length());
   }
 
   private static void requireSame(Path file, String field, @Nullable String expected, String found)

@@ -7,33 +7,22 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A safetensors file: 8 bytes of header size, the header, the data. Everything is checked against
  * the file's size before it is allocated or mapped.
+ *
+ * @param path the file
+ * @param header what the header says
+ * @param dataOffset where the data begins in the file
+ * @param size the file's size, when its header was read
  */
-final class SafetensorsFile {
+record SafetensorsFile(Path path, SafetensorsHeader header, long dataOffset, long size) {
   static final int SIZE_BYTES = Long.BYTES;
 
-  private final Path path;
-  private final SafetensorsHeader header;
-  private final long size;
-  private final MemorySegment data;
-
-  private SafetensorsFile(Path path, SafetensorsHeader header, long size, MemorySegment data) {
-    this.path = path;
-    this.header = header;
-    this.size = size;
-    this.data = data;
-  }
-
-  /**
-   * Opens, checks and maps a file.
-   *
-   * @param path the file
-   * @param arena how long it stays mapped
-   */
-  static SafetensorsFile open(Path path, Arena arena) throws IOException {
+  /** Reads and checks a file's header, its checksum too if it has one. */
+  static SafetensorsFile read(Path path) throws IOException {
     try (FileChannel channel = ModelFile.open(path)) {
       long size = channel.size();
       ByteBuffer start = ByteBuffer.allocate((int) Math.min(size, 64));
@@ -66,36 +55,38 @@ final class SafetensorsFile {
       if (PackedChecksums.isPresent(header.metadata())) {
         PackedChecksums.requireHeader(path, headerBytes, header.metadata());
       }
-      MemorySegment data =
-          channel.map(FileChannel.MapMode.READ_ONLY, 0, size, arena).asSlice(headerBytes.length);
-      return new SafetensorsFile(path, header, size, data);
+      return new SafetensorsFile(path, header, headerBytes.length, size);
     }
   }
 
-  Path path() {
-    return path;
+  /** Maps the data, read-only. */
+  MemorySegment map(Arena arena) throws IOException {
+    try (FileChannel channel = ModelFile.open(path)) {
+      requireSize(channel.size(), null);
+      return channel.map(FileChannel.MapMode.READ_ONLY, 0, size, arena).asSlice(dataOffset);
+    }
   }
 
-  SafetensorsHeader header() {
-    return header;
-  }
-
-  /** The size the file had when it was mapped. */
-  long size() {
-    return size;
-  }
-
-  /** Where the data begins in the file. */
-  long dataOffset() {
-    return size - data.byteSize();
-  }
-
-  Tensor tensor(SafetensorsHeader.Entry entry) {
-    TensorInfo info = entry.info();
-    return new Tensor(
-        info.name(),
-        info.dtype(),
-        info.shape(),
-        data.asSlice(entry.begin(), entry.end() - entry.begin()));
+  /**
+   * Checks that the file still has its size.
+   *
+   * @param cause what failed because it has not, if anything did
+   */
+  void requireSize(long now, @Nullable Throwable cause) throws ModelFormatException {
+    if (now != size) {
+      ModelFormatException changed =
+          new ModelFormatException(
+              path,
+              "size",
+              "expected "
+                  + size
+                  + " bytes as when it was opened, found "
+                  + now
+                  + "; leave model files alone while they are in use");
+      if (cause != null) {
+        changed.initCause(cause);
+      }
+      throw changed;
+    }
   }
 }
