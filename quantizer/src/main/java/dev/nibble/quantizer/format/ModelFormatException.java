@@ -6,6 +6,7 @@ import java.nio.file.Path;
 /** A model file that breaks its format. The message is one line: file, field, and what is wrong. */
 public final class ModelFormatException extends IOException {
   private static final long serialVersionUID = 1L;
+  private static final int MAX_LENGTH = 1000;
 
   /**
    * Creates the exception.
@@ -31,6 +32,8 @@ public final class ModelFormatException extends IOException {
   }
 
   private static String oneLine(String message) {
-    return message.replaceAll("\\p{Cntrl}+", " ");
+    // What a hostile file says must neither fill the screen nor steer a terminal.
+    String line = message.replaceAll("[\\p{Cc}\u2028\u2029]+", " ");
+    return line.length() <= MAX_LENGTH ? line : line.substring(0, MAX_LENGTH) + "...";
   }
 }
