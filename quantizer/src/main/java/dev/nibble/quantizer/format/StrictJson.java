@@ -19,8 +19,12 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
 
-/** JSON of model files: UTF-8, one object, no duplicate keys, bounded depth and lengths. */
-final class StrictJson {
+/**
+ * JSON of model files: UTF-8, one object, no duplicate keys, bounded depth and lengths. For the
+ * readers of this project; users of the library have no need of it.
+ */
+@SuppressWarnings("exports")
+public final class StrictJson {
   private static final JsonFactory FACTORY =
       JsonFactory.builder()
           .streamReadConstraints(
@@ -46,8 +50,10 @@ final class StrictJson {
    *
    * @param file for messages
    * @param utf8 the text, which begins with a brace
+   * @return the parser, before its first token
+   * @throws IOException if the text does not begin so or is not UTF-8
    */
-  static JsonParser parser(Path file, byte[] utf8) throws IOException {
+  public static JsonParser parser(Path file, byte[] utf8) throws IOException {
     if (utf8.length == 0 || utf8[0] != '{') {
       throw new ModelFormatException(
           file, "offset 0 of the JSON text", "expected {, found " + start(utf8));
@@ -56,8 +62,15 @@ final class StrictJson {
     return FACTORY.createParser(utf8);
   }
 
-  /** Reads a small file that holds one JSON object. */
-  static ObjectNode object(Path file, byte[] utf8) throws IOException {
+  /**
+   * Reads a small file that holds one JSON object.
+   *
+   * @param file for messages
+   * @param utf8 the text
+   * @return the object
+   * @throws IOException if it is anything else
+   */
+  public static ObjectNode object(Path file, byte[] utf8) throws IOException {
     byte[] text = utf8;
     int blank = 0;
     while (blank < utf8.length && " \t\r\n".indexOf(utf8[blank]) >= 0) {
@@ -91,7 +104,15 @@ final class StrictJson {
     return MAPPER.createObjectNode();
   }
 
-  static ModelFormatException broken(Path file, String field, JsonProcessingException e) {
+  /**
+   * What the parser refused, as an error of the file.
+   *
+   * @param file the file
+   * @param field the field that was read
+   * @param e what the parser said
+   * @return the error, to be thrown
+   */
+  public static ModelFormatException broken(Path file, String field, JsonProcessingException e) {
     String place = e.getLocation() == null ? "" : " at byte " + e.getLocation().getByteOffset();
     return new ModelFormatException(file, field, e.getOriginalMessage() + place, e);
   }

@@ -2,6 +2,7 @@ package dev.nibble.quantizer.tokenizer;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import dev.nibble.quantizer.format.ModelFormatException;
 import dev.nibble.quantizer.tokenizer.SentencePieceModel.Piece;
 import dev.nibble.quantizer.tokenizer.SentencePieceModel.PieceType;
 import java.util.ArrayList;
@@ -24,32 +25,28 @@ final class SentencePieceTokenizer implements Tokenizer {
   private static final int FIRST_USER_DEFINED = 1 << 23;
 
   private final SentencePieceModel model;
-  private final OptionalInt bos;
+  private final Map<String, Integer> ids;
+  private final Map<Integer, AddedToken> tokensBeyondModel = new HashMap<>();
+  private final int vocabSize;
+  private final int[] prefix;
   private final MergeTable merges = new MergeTable(0);
   private final Map<Integer, Integer> symbols = new HashMap<>();
   private final PrefixMatcher userDefined;
-  private final PrefixMatcher special;
+  private final AddedTokens cutTokens;
   private final int[] bytePieces = new int[256];
 
-  /**
-   * Creates a tokenizer.
-   *
-   * @param addsBos whether the model is fed its beginning-of-text token
-   */
-  SentencePieceTokenizer(SentencePieceModel model, boolean addsBos) {
+  /** Creates a tokenizer of a model and of what its folder's configuration adds to it. */
+  SentencePieceTokenizer(SentencePieceModel model, TokenizerConfig config)
+      throws ModelFormatException {
     this.model = model;
-    Integer bosId = addsBos ? model.ids().get(model.bos()) : null;
-    bos =
-        bosId != null && model.pieces().get(bosId).type() == PieceType.CONTROL
-            ? OptionalInt.of(bosId)
-            : OptionalInt.empty();
+    ids = new HashMap<>(model.ids());
     List<String> userDefinedTexts = new ArrayList<>();
-    List<String> specialTexts = new ArrayList<>();
+    List<AddedToken> cut = new ArrayList<>();
     for (int id = 0; id < model.pieces().size(); id++) {
       String text = model.pieces().get(id).text();
       switch (model.pieces().get(id).type()) {
         case BYTE -> bytePieces[SentencePieceModel.byteOf(text)] = id;
-        case CONTROL, UNKNOWN -> specialTexts.add(text);
+        case CONTROL, UNKNOWN -> cut.add(AddedToken.control(id, text));
         case USER_DEFINED -> userDefinedTexts.add(text);
         case NORMAL, UNUSED -> {}
       }
@@ -57,9 +54,41 @@ final class SentencePieceTokenizer implements Tokenizer {
         symbols.put(text.codePointAt(0), id);
       }
     }
+    vocabSize = addTokensBeyondModel(config);
+    cut.addAll(tokensBeyondModel.values());
     userDefined = new PrefixMatcher(userDefinedTexts);
-    special = new PrefixMatcher(specialTexts);
+    cutTokens = new AddedTokens(cut, text -> text);
+    prefix = config.prefix(bos(), ids).stream().mapToInt(Integer::intValue).toArray();
     addMerges();
+  }
+
+  /** Returns the size of the vocabulary with the configuration's tokens. */
+  private int addTokensBeyondModel(TokenizerConfig config) throws ModelFormatException {
+    int size = model.pieces().size();
+    for (AddedToken token : config.addedTokens()) {
+      Integer known = ids.putIfAbsent(token.content(), token.id());
+      boolean clash =
+          known == null
+              ? token.id() < model.pieces().size()
+                  || token.id() >= TokenizerLimits.MAX_TOKENS
+                  || tokensBeyondModel.putIfAbsent(token.id(), token) != null
+              : known != token.id();
+      if (clash) {
+        throw new ModelFormatException(
+            config.file(),
+            "added tokens",
+            "\"" + token.content() + "\" cannot have the id " + token.id());
+      }
+      size = Math.max(size, token.id() + 1);
+    }
+    return size;
+  }
+
+  private List<Integer> bos() {
+    Integer bos = model.ids().get(model.bos());
+    return bos != null && model.pieces().get(bos).type() == PieceType.CONTROL
+        ? List.of(bos)
+        : List.of();
   }
 
   /** Two symbols merge if their texts, joined, are a piece; the piece of the best score first. */
@@ -116,33 +145,37 @@ final class SentencePieceTokenizer implements Tokenizer {
 
   @Override
   public int[] encode(String text, boolean addBos) {
-    IdBuffer ids = new IdBuffer();
-    if (addBos && bos.isPresent()) {
-      ids.add(bos.getAsInt());
+    IdBuffer out = new IdBuffer();
+    if (addBos) {
+      for (int id : prefix) {
+        out.add(id);
+      }
     }
-    encodeInto(ids, UnicodeText.wellFormed(text));
-    return ids.toArray();
+    encodeInto(out, text, false);
+    return out.toArray();
   }
 
   @Override
   public int[] encodeWithSpecialTokens(String text) {
-    String whole = UnicodeText.wellFormed(text);
-    IdBuffer ids = new IdBuffer();
-    int start = 0;
-    int i = 0;
-    while (i < whole.length()) {
-      int length = special.longestAt(whole, i);
-      if (length == 0) {
-        i++;
-        continue;
-      }
-      encodeInto(ids, whole.substring(start, i));
-      ids.add(model.ids().getOrDefault(whole.substring(i, i + length), model.unknown()));
-      i += length;
-      start = i;
-    }
-    encodeInto(ids, whole.substring(start));
-    return ids.toArray();
+    IdBuffer out = new IdBuffer();
+    encodeInto(out, text, true);
+    return out.toArray();
+  }
+
+  private void encodeInto(IdBuffer out, String text, boolean special) {
+    AddedTokens.Sections sections =
+        new AddedTokens.Sections() {
+          @Override
+          public void text(String section, boolean atStart) {
+            encodeInto(out, section);
+          }
+
+          @Override
+          public void token(int id) {
+            out.add(id);
+          }
+        };
+    cutTokens.cut(UnicodeText.wellFormed(text), special, sections);
   }
 
   private void encodeInto(IdBuffer ids, String text) {
@@ -243,12 +276,12 @@ final class SentencePieceTokenizer implements Tokenizer {
 
   @Override
   public int vocabSize() {
-    return model.pieces().size();
+    return vocabSize;
   }
 
   @Override
   public OptionalInt id(String token) {
-    Integer id = model.ids().get(token);
+    Integer id = ids.get(token);
     return id == null ? OptionalInt.empty() : OptionalInt.of(id);
   }
 
@@ -280,9 +313,13 @@ final class SentencePieceTokenizer implements Tokenizer {
     }
 
     void append(int id) {
-      if (id < 0 || id >= model.pieces().size()) {
+      if (id < 0 || id >= vocabSize) {
         throw new IllegalArgumentException(
-            "token " + id + " is not in the vocabulary of " + model.pieces().size());
+            "token " + id + " is not in the vocabulary of " + vocabSize);
+      }
+      if (id >= model.pieces().size()) {
+        appendBeyondModel(id);
+        return;
       }
       Piece piece = model.pieces().get(id);
       if (piece.type() == PieceType.BYTE) {
@@ -296,6 +333,14 @@ final class SentencePieceTokenizer implements Tokenizer {
         case CONTROL, BYTE -> {}
         case UNKNOWN -> out.append(model.unknownSurface());
         case NORMAL, USER_DEFINED, UNUSED -> appendText(piece.text());
+      }
+    }
+
+    private void appendBeyondModel(int id) {
+      AddedToken token = tokensBeyondModel.get(id);
+      if (token != null && !token.special()) {
+        bytes.flush(out);
+        out.append(token.content());
       }
     }
 

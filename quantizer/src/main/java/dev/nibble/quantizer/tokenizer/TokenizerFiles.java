@@ -20,9 +20,14 @@ public final class TokenizerFiles {
    * @throws IOException if a file cannot be read
    */
   public static Tokenizer open(Path folder) throws IOException {
+    TokenizerConfig config = TokenizerConfig.open(folder);
+    Path json = folder.resolve("tokenizer.json");
+    if (Files.exists(json)) {
+      return TokenizerJson.read(json, config);
+    }
     Path sentencePiece = folder.resolve("tokenizer.model");
     if (Files.exists(sentencePiece)) {
-      return new SentencePieceTokenizer(SentencePieceModel.read(sentencePiece), true);
+      return new SentencePieceTokenizer(SentencePieceModel.read(sentencePiece), config);
     }
     throw new NoSuchFileException(
         folder.toString(),

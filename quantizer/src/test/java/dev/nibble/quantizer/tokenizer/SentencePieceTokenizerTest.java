@@ -4,38 +4,29 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.nibble.quantizer.format.ModelFormatException;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.OptionalInt;
-import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class SentencePieceTokenizerTest {
   private static final Path RUNTIME = Path.of(System.getProperty("project.root"), "runtime");
+  private static final Path SMALL = TokenizerVectors.FOLDERS.resolve("sentencepiece");
 
   private final Tokenizer books = TokenizerFiles.open(RUNTIME.resolve("models/books-8m"));
 
   SentencePieceTokenizerTest() throws IOException {}
 
   @Test
-  void encodesAndDecodesAsTheSentencepieceLibrary() throws IOException {
-    Path file = RUNTIME.resolve("src/test/resources/golden/tokenizer-spm-vectors.json");
-    JsonNode cases = new ObjectMapper().readTree(file.toFile()).get("cases");
-    assertEquals(25, cases.size());
-    for (JsonNode vector : cases) {
-      String text = vector.get("text").textValue();
-      int[] ids =
-          StreamSupport.stream(vector.get("ids").spliterator(), false)
-              .mapToInt(JsonNode::intValue)
-              .toArray();
-      assertArrayEquals(ids, books.encode(text, false), text);
-      assertEquals(vector.get("decoded").textValue(), books.decode(ids));
-      TokenizerAsserts.assertStreams(books, ids);
-    }
+  void doesWhatTheSentencepieceLibraryDoes() throws IOException {
+    TokenizerVectors.assertReproduced(
+        books, RUNTIME.resolve("src/test/resources/golden/tokenizer-spm-vectors.json"));
+    TokenizerVectors.assertReproduced(TokenizerFiles.open(SMALL), SMALL.resolve("vectors.json"));
   }
 
   @Test
@@ -53,6 +44,11 @@ class SentencePieceTokenizerTest {
   }
 
   @Test
+  void unpairedSurrogatesCountAsReplacementCharacters() {
+    assertArrayEquals(books.encode("a\uFFFDb\uFFFD", false), books.encode("a\uDC00b\uD800", false));
+  }
+
+  @Test
   void bytesThatAreNotUtf8BecomeReplacementCharacters() {
     int firstByte = books.id("<0x00>").orElseThrow();
     int[] ids = {261, firstByte + 0xE2, firstByte + 0x81, firstByte + 0x41, firstByte + 0xFF};
@@ -60,6 +56,34 @@ class SentencePieceTokenizerTest {
     TokenizerAsserts.assertStreams(books, ids);
     assertThrows(IllegalArgumentException.class, () -> books.decode(new int[] {8192}));
     assertThrows(IllegalArgumentException.class, () -> books.decode(new int[] {-1}));
+  }
+
+  @Test
+  void takesTokensBeyondTheModelFromTheFolder(@TempDir Path folder) throws IOException {
+    Files.copy(SMALL.resolve("tokenizer.model"), folder.resolve("tokenizer.model"));
+    int size = TokenizerFiles.open(folder).vocabSize();
+    Files.writeString(
+        folder.resolve("tokenizer_config.json"),
+        """
+        {"add_bos_token": false, "added_tokens_decoder": {
+          "1": {"content": "<s>", "special": true},
+          "%d": {"content": "<tool>"},
+          "%d": {"content": "<end>", "special": true}}}\
+        """
+            .formatted(size, size + 2));
+    Tokenizer tokenizer = TokenizerFiles.open(folder);
+    assertEquals(size + 3, tokenizer.vocabSize());
+    assertArrayEquals(tokenizer.encode("a", false), tokenizer.encode("a", true));
+    int[] plain = tokenizer.encode("<end><tool>", false);
+    assertEquals(size, plain[plain.length - 1]);
+    assertEquals("<end><tool>", tokenizer.decode(plain));
+    assertArrayEquals(new int[] {size, size + 2}, tokenizer.encodeWithSpecialTokens("<tool><end>"));
+    assertEquals("<tool>", tokenizer.decode(new int[] {size, size + 1, size + 2}));
+
+    Files.writeString(
+        folder.resolve("tokenizer_config.json"),
+        "{\"added_tokens_decoder\": {\"0\": {\"content\": \"<tool>\"}}}");
+    assertThrows(ModelFormatException.class, () -> TokenizerFiles.open(folder));
   }
 
   @ParameterizedTest

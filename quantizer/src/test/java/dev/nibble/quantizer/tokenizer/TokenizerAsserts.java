@@ -2,7 +2,7 @@ package dev.nibble.quantizer.tokenizer;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assertions.fail;
 
 import java.util.Arrays;
 
@@ -27,19 +27,27 @@ final class TokenizerAsserts {
     assertEquals(tokenizer.decode(ids), joined.toString(), () -> Arrays.toString(ids));
   }
 
-  /** A text of n characters takes under two seconds, and 2n at most 2.5 times as long as n. */
+  /**
+   * A text of n characters takes under two seconds, and 2n at most 2.5 times as long as n; what
+   * takes under 0.2 s is too short to compare on a busy machine.
+   */
   static void assertLinear(Tokenizer tokenizer, String unit) {
     String whole = unit.repeat((1 << 20) / unit.length());
     String half = whole.substring(0, whole.length() / 2);
-    double ratio = Double.POSITIVE_INFINITY;
-    double seconds = Double.POSITIVE_INFINITY;
-    for (int attempt = 0; attempt < 6 && (ratio > 2.5 || seconds > 2); attempt++) {
-      double wholeSeconds = seconds(tokenizer, whole);
-      ratio = Math.min(ratio, wholeSeconds / seconds(tokenizer, half));
-      seconds = Math.min(seconds, wholeSeconds);
+    double wholeSeconds = Double.POSITIVE_INFINITY;
+    double halfSeconds = Double.POSITIVE_INFINITY;
+    for (int attempt = 0; attempt < 10; attempt++) {
+      // The least of several times: other work on the machine only adds to them.
+      wholeSeconds = Math.min(wholeSeconds, seconds(tokenizer, whole));
+      if (wholeSeconds < 0.2) {
+        return;
+      }
+      halfSeconds = Math.min(halfSeconds, seconds(tokenizer, half));
+      if (wholeSeconds < 2 && wholeSeconds <= 2.5 * halfSeconds) {
+        return;
+      }
     }
-    assertTrue(ratio <= 2.5, "time(2n) is " + ratio + " x time(n)");
-    assertTrue(seconds < 2, "1 MB took " + seconds + " s");
+    fail("1 MB took " + wholeSeconds + " s, half of it " + halfSeconds + " s");
   }
 
   private static double seconds(Tokenizer tokenizer, String text) {
