@@ -2,10 +2,7 @@ package dev.nibble.quantizer.method;
 
 import dev.nibble.quantizer.method.FolderQuantizer.Existing;
 import java.io.IOException;
-import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
-import java.nio.channels.OverlappingFileLockException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -14,8 +11,9 @@ import java.nio.file.SimpleFileVisitor;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.BasicFileAttributes;
-import java.util.Arrays;
-import java.util.UUID;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -26,6 +24,12 @@ import org.jspecify.annotations.Nullable;
  */
 final class DestinationFolder implements AutoCloseable {
   private static final String MODEL_FILE = "config.json";
+
+  /**
+   * Lock files this process holds. The system gives a lock to a process, not to a thread, and takes
+   * it away when any channel to the file is closed, so a second run must not even open the file.
+   */
+  private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();
 
   private final Path parent;
   private final Path folder;
@@ -132,27 +136,43 @@ final class DestinationFolder implements AutoCloseable {
   private void unlock() throws IOException {
     try (lock) {
       Files.deleteIfExists(lockFile);
+    } finally {
+      HELD.remove(lockFile);
+    }
+  }
+
+  private static FileChannel lock(Path folder, Path lockFile) throws IOException {
+    if (!HELD.add(lockFile)) {
+      throw new FolderBusyException(folder);
+    }
+    boolean locked = false;
+    try {
+      FileChannel channel = lockFile(folder, lockFile);
+      locked = true;
+      return channel;
+    } finally {
+      if (!locked) {
+        HELD.remove(lockFile);
+      }
     }
   }
 
   /**
-   * Takes the lock. A holder removes the file when it ends, so a file that was opened before and
-   * locked after that is no longer the one others see: its token tells.
+   * A holder removes the file when it ends. So one that was opened before that and locked after it
+   * is no longer the file others see; only a file that was there before and after will do.
    */
   @SuppressWarnings("MustBeClosedChecker")
-  private static FileChannel lock(Path folder, Path lockFile) throws IOException {
-    byte[] token = UUID.randomUUID().toString().getBytes(StandardCharsets.US_ASCII);
+  private static FileChannel lockFile(Path folder, Path lockFile) throws IOException {
     while (true) {
+      Optional<Object> before = identity(lockFile);
       FileChannel channel =
           FileChannel.open(lockFile, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
       boolean kept = false;
       try {
-        if (!isLocked(channel)) {
+        if (channel.tryLock() == null) {
           throw new FolderBusyException(folder);
         }
-        channel.truncate(0);
-        channel.write(ByteBuffer.wrap(token), 0);
-        kept = Arrays.equals(token, readIfExists(lockFile));
+        kept = before.isPresent() && before.equals(identity(lockFile));
         if (kept) {
           return channel;
         }
@@ -164,19 +184,12 @@ final class DestinationFolder implements AutoCloseable {
     }
   }
 
-  private static boolean isLocked(FileChannel channel) throws IOException {
+  private static Optional<Object> identity(Path file) throws IOException {
     try {
-      return channel.tryLock() != null;
-    } catch (OverlappingFileLockException e) {
-      return false;
-    }
-  }
-
-  private static byte @Nullable [] readIfExists(Path file) throws IOException {
-    try {
-      return Files.readAllBytes(file);
+      Object key = Files.readAttributes(file, BasicFileAttributes.class).fileKey();
+      return Optional.of(key == null ? file : key);
     } catch (NoSuchFileException e) {
-      return null;
+      return Optional.empty();
     }
   }
 

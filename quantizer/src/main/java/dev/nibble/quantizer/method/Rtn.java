@@ -70,14 +70,18 @@ final class Rtn {
     block.scales[at] = half;
     block.zeros[at] = (byte) zero;
     int codes = row * layout.paddedColumns();
+    double squaredError = 0;
+    double squaredNorm = 0;
     for (int c = first; c < end; c++) {
       float w = weights[c];
       int code = h == 0 ? zero : clamp((int) Math.rint(w / h) + zero);
       block.codes[codes + c] = (byte) code;
       double error = w - (double) (code - zero) * h;
-      block.squaredError += error * error;
-      block.squaredNorm += (double) w * w;
+      squaredError += error * error;
+      squaredNorm += (double) w * w;
     }
+    block.squaredError += squaredError;
+    block.squaredNorm += squaredNorm;
   }
 
   private int clamp(int code) {
