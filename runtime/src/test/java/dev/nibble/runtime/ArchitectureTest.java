@@ -46,7 +46,8 @@ class ArchitectureTest {
           Map.entry("quantizer.method", Set.of("quantizer.format", "quantizer.tensor")),
           Map.entry("runtime.cuda", Set.of("bindings.cuda", "kernels")),
           Map.entry(
-              "runtime.kernel", Set.of("bindings.kernels", "kernels", "runtime.cuda", "quantizer.format")),
+              "runtime.kernel",
+              Set.of("bindings.kernels", "kernels", "runtime.cuda", "quantizer.format")),
           Map.entry("runtime.model", Set.of("quantizer.format", "quantizer.tensor")),
           Map.entry("runtime.cache", Set.of("quantizer.format", "quantizer.tensor")),
           Map.entry(

@@ -1,6 +1,7 @@
 package dev.nibble.runtime.cli;
 
 import com.sun.management.OperatingSystemMXBean;
+import dev.nibble.quantizer.tensor.TensorOperations;
 import java.lang.management.ManagementFactory;
 import java.util.List;
 import java.util.Locale;
@@ -13,7 +14,7 @@ final class CpuCheckup {
   private CpuCheckup() {}
 
   static List<Finding> findings() {
-    return List.of(jdk(), cpu(), memory());
+    return List.of(jdk(), cpu(), vectors(), memory());
   }
 
   private static Finding jdk() {
@@ -28,6 +29,18 @@ final class CpuCheckup {
             "%s, %d cores",
             System.getProperty("os.arch"),
             Runtime.getRuntime().availableProcessors()));
+  }
+
+  private static Finding vectors() {
+    try (TensorOperations operations =
+        TensorOperations.best(Runtime.getRuntime().availableProcessors())) {
+      return new Finding(
+          "vectors",
+          operations.name(),
+          operations.name().startsWith("scalar")
+              ? "the CPU path is many times slower than on a processor with AVX2 or newer"
+              : "");
+    }
   }
 
   private static Finding memory() {

@@ -1,6 +1,11 @@
 package dev.nibble.runtime.cli;
 
-import dev.nibble.runtime.generate.Model;
+import dev.nibble.quantizer.format.Checkpoint;
+import dev.nibble.runtime.engine.Engine;
+import dev.nibble.runtime.engine.SamplingParameters;
+import dev.nibble.runtime.engine.Sequence;
+import dev.nibble.runtime.model.ModelOptions;
+import dev.nibble.runtime.model.ModelWeights;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
@@ -50,23 +55,32 @@ final class LogitsCommand implements Callable<Integer> {
     if (tokens.length == 0) {
       throw new IllegalArgumentException("--ids: expected at least one token id");
     }
-    try (Model model = engine.load(host, selection, tokens.length)) {
-      int vocabulary = model.config().vocabSize();
-      try (NpyFile file = new NpyFile(output, tokens.length, vocabulary)) {
-        model.score(tokens, (first, count, logits) -> append(file, logits, count * vocabulary));
-        file.commit();
-      }
+    ModelOptions options = engine.options(tokens.length);
+    ModelWeights weights = selection.open(host, folder -> ModelWeights.of(Checkpoint.open(folder)));
+    String scheme = weights.config().scheme().toString();
+    try (Engine opened = Engine.create(weights, selection.device(), options)) {
+      write(opened, tokens);
       if (json) {
         Map<String, Object> fields = new LinkedHashMap<>();
         fields.put("file", output.toString());
         fields.put("tokens", tokens.length);
-        fields.put("vocabulary", vocabulary);
-        fields.put("device", model.device());
-        fields.put("scheme", model.config().scheme().toString());
+        fields.put("vocabulary", opened.vocabSize());
+        fields.put("device", opened.device());
+        fields.put("scheme", scheme);
         host.results().json(fields);
       }
     }
     return ExitCode.OK.number();
+  }
+
+  private void write(Engine opened, int[] tokens) throws IOException {
+    int vocabulary = opened.vocabSize();
+    try (Sequence sequence = opened.open(SamplingParameters.GREEDY);
+        NpyFile file = new NpyFile(output, tokens.length, vocabulary)) {
+      opened.score(
+          sequence, tokens, (first, count, logits) -> append(file, logits, count * vocabulary));
+      file.commit();
+    }
   }
 
   private static void append(NpyFile file, float[] logits, int count) {

@@ -2,6 +2,7 @@ package dev.nibble.runtime.cli;
 
 import dev.nibble.runtime.model.Device;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -35,15 +36,20 @@ final class ModelSelection {
    * first use; a damaged copy of it is made again.
    */
   <T> T open(Host host, Opening<T> opening) throws IOException {
-    if (folder != null) {
-      return opening.open(folder);
-    }
-    return new DefaultModel(host).open(opening);
+    return folder == null ? new DefaultModel(host).open(opening) : opening.open(checked(folder));
   }
 
   /** The folder that was named, or the default model as it comes, for work without weights. */
-  Path source(Host host) {
-    return folder == null ? new DefaultModel(host).source() : folder;
+  Path source(Host host) throws IOException {
+    return folder == null ? new DefaultModel(host).source() : checked(folder);
+  }
+
+  private static Path checked(Path folder) throws IOException {
+    if (Files.isRegularFile(folder)) {
+      throw new UnfitInputException(
+          folder + ": expected a model folder, found a file; give the folder it is in");
+    }
+    return folder;
   }
 
   /** Opens a model folder. */

@@ -14,6 +14,7 @@ import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ParseResult;
 import picocli.CommandLine.ScopeType;
 import picocli.CommandLine.Spec;
 import picocli.CommandLine.TypeConversionException;
@@ -78,11 +79,16 @@ final class Nibble implements Runnable {
     return line;
   }
 
-  private int execute(CommandLine.ParseResult parsed) {
-    if (verbose) {
-      System.setProperty("org.slf4j.simpleLogger.defaultLogLevel", "debug");
-    }
+  private int execute(ParseResult parsed) {
+    logTo(verbose ? "debug" : "warn");
     return new CommandLine.RunLast().execute(parsed);
+  }
+
+  /** Loggers take their settings when the first of them is made, which is after this. */
+  private static void logTo(String level) {
+    System.setProperty("org.slf4j.simpleLogger.defaultLogLevel", level);
+    System.setProperty("org.slf4j.simpleLogger.showThreadName", "false");
+    System.setProperty("org.slf4j.simpleLogger.showShortLogName", "true");
   }
 
   private static Map<String, String> exitCodes() {

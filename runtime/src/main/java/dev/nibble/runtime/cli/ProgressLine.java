@@ -32,14 +32,14 @@ final class ProgressLine implements AutoCloseable {
   /**
    * Tells how far it is.
    *
-   * @param done steps done, 1 or more
+   * @param done steps done; before the first there is nothing to tell
    * @param total steps in all
    * @param what the step that is done
    */
   void at(long done, long total, String what) {
     long now = clock.getAsLong();
     long pause = host.redraws() ? REDRAW_NANOS : LINE_NANOS;
-    if (done < total && now - lastShown < pause) {
+    if (done <= 0 || (done < total && now - lastShown < pause)) {
       return;
     }
     lastShown = now;

@@ -1,0 +1,187 @@
+package dev.nibble.runtime.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.nibble.quantizer.format.QuantScheme;
+import dev.nibble.runtime.NpyArray;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class CommandsTest {
+  private static final String BOOKS = Invocation.BOOKS.toString();
+
+  private static JsonNode json(Invocation result) throws IOException {
+    assertEquals(0, result.code(), result.err());
+    assertEquals(result.out().length() - 1, result.out().indexOf('\n'), "one line");
+    return new ObjectMapper().readTree(result.out());
+  }
+
+  private static String[] with(String[] args, String... more) {
+    return Stream.of(args, more).flatMap(Stream::of).toArray(String[]::new);
+  }
+
+  @Test
+  void tokensComeBackAsText(@TempDir Path folder) throws IOException {
+    String text = "Bäume — 木 🌳 and a tab\there";
+    Path file = Files.writeString(folder.resolve("text"), text);
+    Invocation ids = Invocation.of("tokenize", "-m", BOOKS, text);
+    assertTrue(ids.out().matches("1(,\\d+)+\n"), ids.out());
+    assertEquals(ids, Invocation.of("tokenize", "-m", BOOKS, "--file", file.toString()));
+    assertEquals(ids, new Invocation.Setting().input(text).run("tokenize", "-m", BOOKS));
+    assertEquals(
+        "[" + ids.out().strip() + "]",
+        json(Invocation.of("tokenize", "-m", BOOKS, "--json", text)).get("ids").toString());
+    assertEquals(ids.out(), "1," + Invocation.of("tokenize", "-m", BOOKS, "--no-bos", text).out());
+    Invocation back = Invocation.of("detokenize", "-m", BOOKS, ids.out().strip());
+    assertEquals(text, back.out().strip());
+    assertEquals(back, new Invocation.Setting().input(ids.out()).run("detokenize", "-m", BOOKS));
+    assertEquals(
+        back.out(),
+        json(Invocation.of("detokenize", "-m", BOOKS, "--json", ids.out().strip()))
+                .get("text")
+                .textValue()
+            + "\n");
+  }
+
+  @Test
+  void textThatIsNotUtf8IsRefused(@TempDir Path folder) throws IOException {
+    Path file = folder.resolve("latin1");
+    Files.write(file, "B\u00e4ume".getBytes(StandardCharsets.ISO_8859_1));
+    Invocation result = Invocation.of("tokenize", "-m", BOOKS, "--file", file.toString());
+    assertEquals(ExitCode.BAD_INPUT.number(), result.code());
+    assertTrue(result.err().contains(file + ": expected UTF-8"), result.err());
+  }
+
+  @Test
+  void perplexityOfOneShortWindow() throws IOException {
+    String alice = Invocation.TEXTS.resolve("alice.txt").toString();
+    String[] args = {
+      "perplexity", "-m", BOOKS, "--text", alice, "--context", "9", "--windows", "2"
+    };
+    Invocation plain = Invocation.of(args);
+    JsonNode json = json(Invocation.of(with(args, "--json")));
+    assertEquals(16, json.get("tokens_scored").intValue());
+    assertEquals(2, json.get("windows").intValue());
+    assertEquals(
+        String.format(
+            Locale.ROOT,
+            "perplexity %.4f  (W16A16, 16 tokens in 2 windows)%n",
+            json.get("perplexity").doubleValue()),
+        plain.out());
+  }
+
+  @Test
+  void logitsAppearWholeOrNotAtAll(@TempDir Path folder) throws IOException {
+    Path file = folder.resolve("logits.npy");
+    Path model = Invocation.ROOT.resolve("runtime/src/test/resources/tiny/llama3");
+    JsonNode json =
+        json(
+            Invocation.of(
+                "logits",
+                "-m",
+                model.toString(),
+                "--ids",
+                "1,2,3",
+                "-o",
+                file.toString(),
+                "--json"));
+    NpyArray logits = NpyArray.read(file);
+    assertEquals(3, logits.rows());
+    assertEquals(json.get("vocabulary").intValue(), logits.columns());
+
+    Path never = folder.resolve("never.npy");
+    Invocation bad =
+        Invocation.of(
+            "logits", "-m", model.toString(), "--ids", "1,99999999", "-o", never.toString());
+    assertEquals(ExitCode.USAGE.number(), bad.code(), bad.err());
+    try (Stream<Path> files = Files.list(folder)) {
+      assertEquals(List.of(file), files.toList());
+    }
+  }
+
+  @Test
+  void quantizedFolderIsAModel(@TempDir Path folder) throws IOException {
+    String packed = folder.resolve("packed").toString();
+    String[] quantize = {"quantize", "-m", BOOKS, "-o", packed, "--scheme", "W3A16g64sym"};
+    Invocation made = Invocation.of(quantize);
+    assertEquals(0, made.code(), made.err());
+    assertTrue(made.out().contains("model.layers.7.mlp.down_proj"), made.out());
+    assertTrue(made.out().contains("W3A16g64sym by rtn, 3.25"), made.out());
+
+    assertEquals(ExitCode.USAGE.number(), Invocation.of(quantize).code(), "it is there now");
+    JsonNode again = json(Invocation.of(with(quantize, "--overwrite", "--json")));
+    assertEquals(56, again.get("linears").size());
+
+    JsonNode inspected = json(Invocation.of("inspect", "-m", packed, "--context", "64", "--json"));
+    assertEquals("W3A16g64sym", inspected.get("scheme").textValue());
+    assertEquals("llama", inspected.get("architecture").textValue());
+    assertEquals(again.get("packed_bytes"), inspected.get("weight_bytes"));
+    assertEquals(
+        64 * inspected.get("kv_bytes_per_token").longValue(),
+        inspected.get("kv_bytes").longValue());
+    assertTrue(Invocation.of("inspect", "-m", packed).out().contains("W3A16g64sym by rtn"));
+  }
+
+  @Test
+  void benchHasTheColumnsOfLlamaBench() throws IOException {
+    String[] args = {"bench", "-m", BOOKS, "-p", "2", "-n", "1", "-d", "1", "-b", "2", "-r", "2"};
+    List<String> table = Invocation.of(args).out().lines().toList();
+    assertEquals(
+        List.of("model", "size", "params", "backend", "threads", "test", "t/s"),
+        cells(table.get(0)));
+    List<String> prefill = cells(table.get(2));
+    assertEquals("books-8m W16A16 H16", prefill.getFirst());
+    assertEquals("8.39 M", prefill.get(2));
+    assertEquals("pp2 @ d1 x 2", prefill.get(5));
+    assertTrue(prefill.get(6).matches("[0-9.]+ ± [0-9.]+"), prefill.get(6));
+    assertEquals("tg1 @ d1 x 2", cells(table.get(3)).get(5));
+  }
+
+  private static List<String> cells(String line) {
+    return Stream.of(line.substring(1).split("\\|", -1))
+        .map(String::strip)
+        .filter(cell -> !cell.isEmpty())
+        .toList();
+  }
+
+  @Test
+  void benchFormsAgree() {
+    BenchResult result = new BenchResult(new BenchTest(0, 10, 0, 1), new long[] {1_000, 3_000});
+    assertEquals(6_666_666.67, result.meanSpeed(), 0.01);
+    assertEquals(1414.21, result.nanosDeviation(), 0.01);
+    BenchSubject subject =
+        new BenchSubject("toy", QuantScheme.parse("W4A16g128H8"), 1L << 30, 6_740_000_000L);
+    BenchTable table = new BenchTable(subject, "cpu", 2, List.of(result));
+    assertEquals(
+        List.of(
+            "toy W4A16g128H8", "1.00 GiB", "6.74 B", "cpu", "2", "tg10", "6666666.67 ± 4714045.21"),
+        cells(table.markdown().lines().skip(2).findFirst().orElseThrow()));
+    List<String> csv = table.csv().lines().toList();
+    assertTrue(csv.get(0).startsWith("model_type,model_size,"), csv.get(0));
+    assertTrue(csv.get(1).startsWith("\"toy W4A16g128H8\",\"1073741824\","), csv.get(1));
+    assertEquals(csv.get(0).split(",", -1).length, csv.get(1).split(",", -1).length);
+  }
+
+  @Test
+  void doctorLooksAtEverything() throws IOException {
+    Invocation plain = Invocation.of("doctor");
+    assertEquals(0, plain.code(), plain.err());
+    for (String subject : List.of("JDK", "CPU", "vectors", "memory", "CUDA", "kernels")) {
+      assertTrue(plain.out().contains("\n" + subject) || plain.out().startsWith(subject), subject);
+    }
+    JsonNode findings = json(Invocation.of("doctor", "--json")).get("findings");
+    assertFalse(findings.isEmpty());
+    findings.forEach(finding -> assertFalse(finding.get("state").textValue().isEmpty()));
+  }
+}
