@@ -1,6 +1,5 @@
 package dev.nibble.runtime.engine;
 
-import dev.nibble.quantizer.tensor.ScalarOperations;
 import dev.nibble.quantizer.tensor.TensorOperations;
 import dev.nibble.runtime.cache.KvCache;
 import dev.nibble.runtime.model.ModelOptions;
@@ -39,7 +38,9 @@ final class CpuEngine implements Engine {
   }
 
   static CpuEngine create(ModelWeights weights, ModelOptions options) {
-    return create(weights, options, new ScalarOperations());
+    int cores = Runtime.getRuntime().availableProcessors();
+    int threads = options.threads() == 0 ? cores : options.threads();
+    return create(weights, options, TensorOperations.best(threads));
   }
 
   /** Makes an engine that works with operations of the caller's, and closes them in the end. */
