@@ -38,6 +38,15 @@ public final class CudaException extends RuntimeException {
     this.text = text;
   }
 
+  /** The failure that lost a device, for a later use of it. */
+  CudaException(CudaException earlier) {
+    super(earlier);
+    this.function = earlier.function;
+    this.code = earlier.code;
+    this.name = earlier.name;
+    this.text = earlier.text;
+  }
+
   @Override
   public String getMessage() {
     return function + " failed: " + name + " (" + code + "), " + text;

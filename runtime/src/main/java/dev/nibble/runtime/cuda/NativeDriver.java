@@ -96,4 +96,195 @@ final class NativeDriver implements CudaDriver {
   public int cuDeviceGetAttribute(MemorySegment value, int attribute, int device) {
     return cuda_h.cuDeviceGetAttribute(value, attribute, device);
   }
+
+  @Override
+  public int cuDevicePrimaryCtxRetain(MemorySegment context, int device) {
+    return cuda_h.cuDevicePrimaryCtxRetain(context, device);
+  }
+
+  @Override
+  public int cuDevicePrimaryCtxRelease(int device) {
+    return cuda_h.cuDevicePrimaryCtxRelease_v2(device);
+  }
+
+  @Override
+  public int cuCtxSetCurrent(MemorySegment context) {
+    return cuda_h.cuCtxSetCurrent(context);
+  }
+
+  @Override
+  public int cuCtxSynchronize() {
+    return cuda_h.cuCtxSynchronize();
+  }
+
+  @Override
+  public int cuMemGetInfo(MemorySegment free, MemorySegment total) {
+    return cuda_h.cuMemGetInfo_v2(free, total);
+  }
+
+  @Override
+  public int cuMemAlloc(MemorySegment address, long bytes) {
+    return cuda_h.cuMemAlloc_v2(address, bytes);
+  }
+
+  @Override
+  public int cuMemFree(long address) {
+    return cuda_h.cuMemFree_v2(address);
+  }
+
+  @Override
+  public int cuMemHostAlloc(MemorySegment pointer, long bytes, int flags) {
+    return cuda_h.cuMemHostAlloc(pointer, bytes, flags);
+  }
+
+  @Override
+  public int cuMemFreeHost(MemorySegment pointer) {
+    return cuda_h.cuMemFreeHost(pointer);
+  }
+
+  @Override
+  public int cuMemcpyHtoDAsync(long to, MemorySegment from, long bytes, MemorySegment stream) {
+    return cuda_h.cuMemcpyHtoDAsync_v2(to, from, bytes, stream);
+  }
+
+  @Override
+  public int cuMemcpyDtoHAsync(MemorySegment to, long from, long bytes, MemorySegment stream) {
+    return cuda_h.cuMemcpyDtoHAsync_v2(to, from, bytes, stream);
+  }
+
+  @Override
+  public int cuMemcpyDtoDAsync(long to, long from, long bytes, MemorySegment stream) {
+    return cuda_h.cuMemcpyDtoDAsync_v2(to, from, bytes, stream);
+  }
+
+  @Override
+  public int cuMemsetD8Async(long to, byte value, long bytes, MemorySegment stream) {
+    return cuda_h.cuMemsetD8Async(to, value, bytes, stream);
+  }
+
+  @Override
+  public int cuStreamCreate(MemorySegment stream, int flags) {
+    return cuda_h.cuStreamCreate(stream, flags);
+  }
+
+  @Override
+  public int cuStreamDestroy(MemorySegment stream) {
+    return cuda_h.cuStreamDestroy_v2(stream);
+  }
+
+  @Override
+  public int cuStreamSynchronize(MemorySegment stream) {
+    return cuda_h.cuStreamSynchronize(stream);
+  }
+
+  @Override
+  public int cuStreamWaitEvent(MemorySegment stream, MemorySegment event, int flags) {
+    return cuda_h.cuStreamWaitEvent(stream, event, flags);
+  }
+
+  @Override
+  public int cuStreamBeginCapture(MemorySegment stream, int mode) {
+    return cuda_h.cuStreamBeginCapture_v2(stream, mode);
+  }
+
+  @Override
+  public int cuStreamEndCapture(MemorySegment stream, MemorySegment graph) {
+    return cuda_h.cuStreamEndCapture(stream, graph);
+  }
+
+  @Override
+  public int cuEventCreate(MemorySegment event, int flags) {
+    return cuda_h.cuEventCreate(event, flags);
+  }
+
+  @Override
+  public int cuEventDestroy(MemorySegment event) {
+    return cuda_h.cuEventDestroy_v2(event);
+  }
+
+  @Override
+  public int cuEventRecord(MemorySegment event, MemorySegment stream) {
+    return cuda_h.cuEventRecord(event, stream);
+  }
+
+  @Override
+  public int cuEventSynchronize(MemorySegment event) {
+    return cuda_h.cuEventSynchronize(event);
+  }
+
+  @Override
+  public int cuEventElapsedTime(
+      MemorySegment milliseconds, MemorySegment start, MemorySegment end) {
+    return cuda_h.cuEventElapsedTime_v2(milliseconds, start, end);
+  }
+
+  @Override
+  public int cuLibraryLoadData(MemorySegment library, MemorySegment image) {
+    return cuda_h.cuLibraryLoadData(
+        library,
+        image,
+        MemorySegment.NULL,
+        MemorySegment.NULL,
+        0,
+        MemorySegment.NULL,
+        MemorySegment.NULL,
+        0);
+  }
+
+  @Override
+  public int cuLibraryUnload(MemorySegment library) {
+    return cuda_h.cuLibraryUnload(library);
+  }
+
+  @Override
+  public int cuLibraryGetKernel(MemorySegment kernel, MemorySegment library, MemorySegment name) {
+    return cuda_h.cuLibraryGetKernel(kernel, library, name);
+  }
+
+  @Override
+  public int cuKernelGetFunction(MemorySegment function, MemorySegment kernel) {
+    return cuda_h.cuKernelGetFunction(function, kernel);
+  }
+
+  @Override
+  public int cuFuncLoad(MemorySegment function) {
+    return cuda_h.cuFuncLoad(function);
+  }
+
+  @Override
+  public int cuFuncGetAttribute(MemorySegment value, int attribute, MemorySegment function) {
+    return cuda_h.cuFuncGetAttribute(value, attribute, function);
+  }
+
+  @Override
+  public int cuFuncSetAttribute(MemorySegment function, int attribute, int value) {
+    return cuda_h.cuFuncSetAttribute(function, attribute, value);
+  }
+
+  @Override
+  public int cuLaunchKernelEx(
+      MemorySegment config, MemorySegment function, MemorySegment arguments, MemorySegment extra) {
+    return cuda_h.cuLaunchKernelEx(config, function, arguments, extra);
+  }
+
+  @Override
+  public int cuGraphInstantiateWithFlags(
+      MemorySegment executable, MemorySegment graph, long flags) {
+    return cuda_h.cuGraphInstantiateWithFlags(executable, graph, flags);
+  }
+
+  @Override
+  public int cuGraphDestroy(MemorySegment graph) {
+    return cuda_h.cuGraphDestroy(graph);
+  }
+
+  @Override
+  public int cuGraphExecDestroy(MemorySegment executable) {
+    return cuda_h.cuGraphExecDestroy(executable);
+  }
+
+  @Override
+  public int cuGraphLaunch(MemorySegment executable, MemorySegment stream) {
+    return cuda_h.cuGraphLaunch(executable, stream);
+  }
 }

@@ -1,0 +1,101 @@
+package dev.nibble.runtime.cuda;
+
+import dev.nibble.bindings.cuda.CUlaunchAttribute;
+import dev.nibble.bindings.cuda.CUlaunchAttributeValue;
+import dev.nibble.bindings.cuda.CUlaunchConfig;
+import dev.nibble.bindings.cuda.cuda_constants;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+
+/** A kernel that takes one struct. Usable while its library is open. */
+public final class Kernel {
+  private final KernelLibrary library;
+  private final String name;
+  private final MemorySegment function;
+
+  Kernel(KernelLibrary library, String name, MemorySegment function) {
+    this.library = library;
+    this.name = name;
+    this.function = function;
+  }
+
+  /**
+   * Its C name.
+   *
+   * @return the name
+   */
+  public String name() {
+    return name;
+  }
+
+  /**
+   * Registers that each of its threads takes.
+   *
+   * @return registers
+   */
+  public int registers() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment out = arena.allocate(ValueLayout.JAVA_INT);
+      library.device.check(
+          "cuFuncGetAttribute",
+          library
+              .driver()
+              .cuFuncGetAttribute(out, cuda_constants.CU_FUNC_ATTRIBUTE_NUM_REGS(), function));
+      return out.get(ValueLayout.JAVA_INT, 0);
+    }
+  }
+
+  /**
+   * Lets launches ask for more dynamic shared memory than the usual 48 KiB.
+   *
+   * @param bytes the most of any launch
+   */
+  public void allowSharedBytes(int bytes) {
+    library.device.check(
+        "cuFuncSetAttribute",
+        library
+            .driver()
+            .cuFuncSetAttribute(
+                function, cuda_constants.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES(), bytes));
+  }
+
+  /**
+   * Launches it. Asynchronous with respect to the host; what the kernel does wrong appears at a
+   * later call.
+   *
+   * @param stream runs it
+   * @param config grid, block and shared memory
+   * @param arguments its struct, off the heap; copied before this returns
+   */
+  public void launch(Stream stream, LaunchConfig config, MemorySegment arguments) {
+    CudaDriver driver = library.driver();
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment launch = CUlaunchConfig.allocate(arena);
+      CUlaunchConfig.gridDimX(launch, config.grid().x());
+      CUlaunchConfig.gridDimY(launch, config.grid().y());
+      CUlaunchConfig.gridDimZ(launch, config.grid().z());
+      CUlaunchConfig.blockDimX(launch, config.block().x());
+      CUlaunchConfig.blockDimY(launch, config.block().y());
+      CUlaunchConfig.blockDimZ(launch, config.block().z());
+      CUlaunchConfig.sharedMemBytes(launch, config.sharedBytes());
+      CUlaunchConfig.hStream(launch, stream.handle());
+      switch (config.start()) {
+        case AFTER_PREVIOUS -> CUlaunchConfig.numAttrs(launch, 0);
+        case WHEN_PREVIOUS_ALLOWS -> {
+          MemorySegment attribute = CUlaunchAttribute.allocate(arena);
+          CUlaunchAttribute.id(
+              attribute, cuda_constants.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION());
+          CUlaunchAttributeValue.programmaticStreamSerializationAllowed(
+              CUlaunchAttribute.value(attribute), 1);
+          CUlaunchConfig.attrs(launch, attribute);
+          CUlaunchConfig.numAttrs(launch, 1);
+        }
+      }
+      MemorySegment parameters = arena.allocateFrom(ValueLayout.ADDRESS, arguments);
+      library.device.check(
+          "cuLaunchKernelEx",
+          driver.cuLaunchKernelEx(launch, function, parameters, MemorySegment.NULL));
+    }
+  }
+}

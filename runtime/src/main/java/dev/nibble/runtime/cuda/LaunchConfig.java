@@ -1,0 +1,41 @@
+package dev.nibble.runtime.cuda;
+
+/**
+ * How a kernel is launched.
+ *
+ * @param grid blocks
+ * @param block threads of a block
+ * @param sharedBytes dynamic shared memory of a block; more than 48 KiB needs {@link
+ *     Kernel#allowSharedBytes} first
+ * @param start when it may start
+ */
+public record LaunchConfig(Dim3 grid, Dim3 block, int sharedBytes, Start start) {
+  /** When a kernel may start. */
+  public enum Start {
+    /** When the work before it is done. */
+    AFTER_PREVIOUS,
+    /**
+     * When the kernel before it lets it; it then waits by itself for that kernel's results
+     * (programmatic dependent launch, compute capability 9.0 and newer).
+     */
+    WHEN_PREVIOUS_ALLOWS
+  }
+
+  /** Checks the size. */
+  public LaunchConfig {
+    if (sharedBytes < 0) {
+      throw new IllegalArgumentException(sharedBytes + " bytes of shared memory");
+    }
+  }
+
+  /**
+   * A launch without dynamic shared memory, after the work before it.
+   *
+   * @param grid blocks
+   * @param block threads of a block
+   * @return the configuration
+   */
+  public static LaunchConfig of(Dim3 grid, Dim3 block) {
+    return new LaunchConfig(grid, block, 0, Start.AFTER_PREVIOUS);
+  }
+}
