@@ -17,7 +17,7 @@ final class VectorOperations implements TensorOperations {
   private static final int RUN = 1 << 12;
 
   private final WorkerThreads threads;
-  private final ScalarOperations matmul = new ScalarOperations();
+  private final VectorMatmul matmul;
   private final VectorAttention attention;
   private final VectorRows[] rowMath;
   private final VectorQuantizer[] quantizers;
@@ -55,6 +55,7 @@ final class VectorOperations implements TensorOperations {
    */
   VectorOperations(int threads) {
     this.threads = new WorkerThreads(threads);
+    matmul = new VectorMatmul(this.threads);
     attention = new VectorAttention(this.threads);
     rowMath = new VectorRows[threads];
     quantizers = new VectorQuantizer[threads];
@@ -77,12 +78,12 @@ final class VectorOperations implements TensorOperations {
 
   @Override
   public void matmul(float[] x, int xOffset, int tokens, PreparedMatrix w, float[] y, int yOffset) {
-    matmul.matmul(x, xOffset, tokens, w, y, yOffset);
+    matmul.multiply(x, xOffset, tokens, w, y, yOffset);
   }
 
   @Override
   public void matmul(QuantizedActivations x, PreparedMatrix w, float[] y, int yOffset) {
-    matmul.matmul(x, w, y, yOffset);
+    matmul.multiply(x, w, y, yOffset);
   }
 
   /** Runs a task over rows, alone when they are few. */
@@ -298,6 +299,5 @@ final class VectorOperations implements TensorOperations {
   @Override
   public void close() {
     threads.close();
-    matmul.close();
   }
 }

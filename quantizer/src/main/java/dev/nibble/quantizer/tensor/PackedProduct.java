@@ -1,0 +1,228 @@
+package dev.nibble.quantizer.tensor;
+
+import static dev.nibble.quantizer.tensor.CodeWords.BLOCK;
+import static dev.nibble.quantizer.tensor.Lanes.FLOATS;
+import static dev.nibble.quantizer.tensor.PanelKernels.TILE;
+
+import java.util.Arrays;
+import java.util.Objects;
+import jdk.incubator.vector.FloatVector;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Products of packed weights: y = sum over runs of scale (sum of code x - zero sum of x), and for
+ * integer inputs y = s_a (that - z' R). Each output is summed in one order, whatever the number of
+ * tokens and threads: along a run in ascending columns by fused multiply-adds, then run by run. The
+ * sums over a run of integer inputs stay below 2^24 and are exact.
+ *
+ * <p>Not thread-safe; row blocks are shared among the worker threads.
+ */
+final class PackedProduct {
+  private static final float[] NOTHING = {};
+
+  /** Keeps the rows of the scaled inputs out of each other's cache sets. */
+  private static final int ROW_GAP = 16;
+
+  private final WorkerThreads workers;
+  private final Scratch[] scratch;
+  private final WorkerThreads.RangeTask scaleFloats = this::scaleFloats;
+  private final WorkerThreads.RangeTask scaleCodes = this::scaleCodes;
+  private final WorkerThreads.RangeTask multiplyBlocks = this::multiplyBlocks;
+
+  private @Nullable CodeWords weights;
+  private int tokens;
+  private float[] x = NOTHING;
+  private int xOffset;
+  private @Nullable QuantizedActivations quantized;
+  private float[] y = NOTHING;
+  private int yOffset;
+
+  /** Inputs times {@link #powers}, [tokens, stride], with zeros behind the last column. */
+  private float[] inputs = NOTHING;
+
+  private int stride;
+
+  /** Sums of the inputs, [tokens, runs]. */
+  private float[] sums = NOTHING;
+
+  /** What a column's input is multiplied by, along a run. */
+  private final float[] powers = new float[CodeWords.LONGEST_RUN];
+
+  PackedProduct(WorkerThreads workers) {
+    this.workers = workers;
+    scratch = new Scratch[workers.threads()];
+    Arrays.setAll(scratch, i -> new Scratch());
+  }
+
+  void multiply(float[] x, int xOffset, int tokens, CodeWords w, float[] y, int yOffset) {
+    this.x = x;
+    this.xOffset = xOffset;
+    multiply(tokens, w, null, scaleFloats, y, yOffset);
+    this.x = NOTHING;
+  }
+
+  void multiply(QuantizedActivations x, CodeWords w, float[] y, int yOffset) {
+    multiply(x.tokens(), w, x, scaleCodes, y, yOffset);
+  }
+
+  private void multiply(
+      int tokens,
+      CodeWords w,
+      @Nullable QuantizedActivations quantized,
+      WorkerThreads.RangeTask scale,
+      float[] y,
+      int yOffset) {
+    this.tokens = tokens;
+    this.quantized = quantized;
+    this.y = y;
+    this.yOffset = yOffset;
+    weights = w;
+    reserve(w);
+    if (tokens == 1) {
+      scale.run(0, 1, 0);
+    } else {
+      workers.run(tokens, scale);
+    }
+    workers.run(w.blocks(), multiplyBlocks);
+    this.quantized = null;
+    this.y = NOTHING;
+    weights = null;
+  }
+
+  private void reserve(CodeWords w) {
+    for (int i = 0; i < w.runColumns(); i++) {
+      powers[i] = Math.scalb(1f, -CodePanels.shift(w.bits(), i % w.unitColumns()));
+    }
+    stride = w.runs() * w.runColumns() + ROW_GAP;
+    int inputsNeeded = Math.multiplyExact(tokens, stride);
+    if (inputs.length < inputsNeeded) {
+      inputs = new float[inputsNeeded];
+    }
+    int sumsNeeded = Math.multiplyExact(tokens, w.runs());
+    if (sums.length < sumsNeeded) {
+      sums = new float[sumsNeeded];
+    }
+    int resultsNeeded = Math.multiplyExact(tokens, BLOCK);
+    for (Scratch s : scratch) {
+      if (s.results.length < resultsNeeded) {
+        s.results = new float[resultsNeeded];
+      }
+    }
+  }
+
+  private void scaleFloats(int from, int to, int worker) {
+    CodeWords w = Objects.requireNonNull(weights);
+    float[] lanes = scratch[worker].lanes;
+    for (int t = from; t < to; t++) {
+      for (int run = 0; run < w.runs(); run++) {
+        int column = run * w.runColumns();
+        int in = xOffset + t * w.columns() + column;
+        int out = t * stride + column;
+        int columns = Math.min(w.columns() - column, w.runColumns());
+        FloatVector sum = FloatVector.zero(FLOATS);
+        int i = 0;
+        for (; i < FLOATS.loopBound(columns); i += FLOATS.length()) {
+          FloatVector v = FloatVector.fromArray(FLOATS, x, in + i);
+          sum = sum.add(v);
+          v.mul(FloatVector.fromArray(FLOATS, powers, i)).intoArray(inputs, out + i);
+        }
+        sum.intoArray(lanes, 0);
+        double total = 0;
+        for (float lane : lanes) {
+          total += lane;
+        }
+        for (; i < columns; i++) {
+          total += x[in + i];
+          inputs[out + i] = x[in + i] * powers[i];
+        }
+        Arrays.fill(inputs, out + columns, out + w.runColumns(), 0);
+        sums[t * w.runs() + run] = (float) total;
+      }
+    }
+  }
+
+  private void scaleCodes(int from, int to, int worker) {
+    CodeWords w = Objects.requireNonNull(weights);
+    byte[] codes = Objects.requireNonNull(quantized).codes;
+    for (int t = from; t < to; t++) {
+      for (int run = 0; run < w.runs(); run++) {
+        int column = run * w.runColumns();
+        int in = t * w.columns() + column;
+        int out = t * stride + column;
+        int columns = Math.min(w.columns() - column, w.runColumns());
+        int sum = 0;
+        for (int i = 0; i < columns; i++) {
+          sum += codes[in + i];
+          inputs[out + i] = codes[in + i] * powers[i];
+        }
+        Arrays.fill(inputs, out + columns, out + w.runColumns(), 0);
+        sums[t * w.runs() + run] = sum;
+      }
+    }
+  }
+
+  private void multiplyBlocks(int from, int to, int worker) {
+    CodeWords w = Objects.requireNonNull(weights);
+    Scratch s = scratch[worker];
+    for (int block = from; block < to; block++) {
+      Arrays.fill(s.results, 0, tokens * BLOCK, 0);
+      long scales = w.block(block);
+      long codes = scales + CodeWords.BLOCK_BYTES;
+      for (int run = 0; run < w.runs(); run++) {
+        multiplyRun(w, run, scales, codes, s);
+        scales += w.scaleStride();
+        codes += w.codeStride();
+      }
+      int rows = Math.min(BLOCK, w.rows() - block * BLOCK);
+      for (int t = 0; t < tokens; t++) {
+        int out = yOffset + t * w.rows() + block * BLOCK;
+        store(t, w.rowSums(), block * BLOCK, rows, s.results, out);
+      }
+    }
+  }
+
+  private void multiplyRun(CodeWords w, int run, long scales, long codes, Scratch s) {
+    int units = w.units(run);
+    int columns = units * w.unitColumns();
+    int at = run * w.runColumns();
+    if (tokens == 1 && w.bits() == 4) {
+      CodeDots.dot4(w.words(), codes, units, inputs, at, s.dots);
+      PanelKernels.add(w.words(), scales, s.dots, 0, sums[run], s.results, 0);
+      return;
+    }
+    CodePanels.expand(w.bits(), w.words(), codes, units, s.panel);
+    int t = 0;
+    for (; t <= tokens - TILE; t += TILE) {
+      PanelKernels.four(s.panel, columns, inputs, at + t * stride, stride, s.dots);
+      for (int i = 0; i < TILE; i++) {
+        float sum = sums[(t + i) * w.runs() + run];
+        PanelKernels.add(w.words(), scales, s.dots, i * BLOCK, sum, s.results, (t + i) * BLOCK);
+      }
+    }
+    for (; t < tokens; t++) {
+      PanelKernels.one(s.panel, columns, inputs, at + t * stride, s.dots);
+      float sum = sums[t * w.runs() + run];
+      PanelKernels.add(w.words(), scales, s.dots, 0, sum, s.results, t * BLOCK);
+    }
+  }
+
+  private void store(int token, float[] rowSums, int row, int rows, float[] results, int out) {
+    QuantizedActivations q = quantized;
+    if (q == null) {
+      System.arraycopy(results, token * BLOCK, y, out, rows);
+      return;
+    }
+    for (int i = 0; i < rows; i++) {
+      float centred = results[token * BLOCK + i] - q.zeros[token] * rowSums[row + i];
+      y[out + i] = q.scales[token] * centred;
+    }
+  }
+
+  /** What a thread needs for itself. */
+  private static final class Scratch {
+    final float[] panel = new float[CodeWords.LONGEST_RUN * BLOCK];
+    final float[] dots = new float[TILE * BLOCK];
+    final float[] lanes = new float[FLOATS.length()];
+    float[] results = NOTHING;
+  }
+}
