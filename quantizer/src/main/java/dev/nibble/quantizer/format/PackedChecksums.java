@@ -7,6 +7,7 @@ import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
@@ -24,8 +25,8 @@ import org.jspecify.annotations.Nullable;
  *   <li>{@code nibble.crc32c.header}: of the file from its first byte to the end of the header,
  *       with these digits taken as zeros,
  *   <li>{@code nibble.crc32c.tensor.NAME}: of each tensor's bytes,
- *   <li>{@code nibble.crc32c.file.NAME}: of config.json and each other of {@link #coveredFiles}
- *       that the folder has.
+ *   <li>{@code nibble.crc32c.file.NAME}: of config.json, and of the index and each other of {@link
+ *       #coveredFiles} that the folder has.
  * </ul>
  */
 public final class PackedChecksums {
@@ -58,12 +59,18 @@ public final class PackedChecksums {
         "chat_template.json");
   }
 
+  private static List<String> checkedFiles() {
+    List<String> files = new ArrayList<>(coveredFiles());
+    files.add(ShardIndex.FILE_NAME);
+    return files;
+  }
+
   /** Metadata with blank digits for the header and the tensors, and those of the folder's files. */
   static SequencedMap<String, String> blank(Path folder, List<TensorInfo> tensors)
       throws IOException {
     SequencedMap<String, String> metadata = new LinkedHashMap<>();
     metadata.put(HEADER, BLANK);
-    for (String name : coveredFiles()) {
+    for (String name : checkedFiles()) {
       Path file = folder.resolve(name);
       if (name.equals(ConfigReader.FILE_NAME) || Files.exists(file)) {
         metadata.put(FILE + name, ofFile(file));
@@ -107,7 +114,7 @@ public final class PackedChecksums {
     if (!metadata.containsKey(FILE + ConfigReader.FILE_NAME)) {
       requireSame(folder.resolve(ConfigReader.FILE_NAME), "file", null, "no checksum");
     }
-    for (String name : coveredFiles()) {
+    for (String name : checkedFiles()) {
       String expected = metadata.get(FILE + name);
       if (expected != null) {
         Path file = folder.resolve(name);

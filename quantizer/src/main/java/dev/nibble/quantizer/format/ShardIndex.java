@@ -39,6 +39,9 @@ record ShardIndex(Path path, SequencedMap<String, Set<String>> shards) {
       }
       shards.computeIfAbsent(file, _ -> new HashSet<>()).add(entry.getKey());
     }
+    if (shards.isEmpty()) {
+      throw new ModelFormatException(path, "weight_map", "expected tensors, found none");
+    }
     return new ShardIndex(path, shards);
   }
 

@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.Random;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -23,7 +24,17 @@ import org.junit.jupiter.params.provider.ValueSource;
 class DamagedFilesTest {
   private static final Duration LIMIT = Duration.ofSeconds(60);
 
-  @TempDir Path folder;
+  private static final long ONE_FILE = Long.MAX_VALUE;
+  private static final long TWO_FILES = 20_000;
+
+  @TempDir Path parent;
+
+  private Path folder;
+
+  @BeforeEach
+  void makeFolder() throws IOException {
+    folder = Files.createDirectory(parent.resolve("model"));
+  }
 
   @Test
   void aSafetensorsFileCutAnywhereIsRefused() throws Exception {
@@ -61,6 +72,15 @@ class DamagedFilesTest {
   }
 
   @Test
+  void aPackedFileCutAnywhereIsRefused() throws Exception {
+    Path file = SmallModel.packed(folder, ONE_FILE).resolve("model.safetensors");
+    for (long length = Files.size(file) - 1; length >= 0; length--) {
+      cut(file, length);
+      assertThrows(ModelFormatException.class, this::open, "length " + length);
+    }
+  }
+
+  @Test
   void everyHeaderBitOfASourceFileTurnedIsRefusedOrReadable() throws Exception {
     Path file = SmallModel.source(folder).resolve("model.safetensors");
     int passed = flipAll(file, headerLength(file));
@@ -76,7 +96,7 @@ class DamagedFilesTest {
 
   @Test
   void everyHeaderBitOfAPackedFileTurnedIsRefused() throws Exception {
-    Path file = SmallModel.packed(folder).resolve("model.safetensors");
+    Path file = SmallModel.packed(folder, ONE_FILE).resolve("model.safetensors");
     assertEquals(0, flipAll(file, headerLength(file)));
     open();
   }
@@ -84,14 +104,22 @@ class DamagedFilesTest {
   @ParameterizedTest
   @ValueSource(strings = {"config.json", "generation_config.json", "tokenizer.json"})
   void everyBitOfAPackedJsonFileTurnedIsRefused(String name) throws Exception {
-    Path file = SmallModel.packed(folder).resolve(name);
+    Path file = SmallModel.packed(folder, ONE_FILE).resolve(name);
+    assertEquals(0, flipAll(file, Math.toIntExact(Files.size(file))));
+    open();
+  }
+
+  @Test
+  void everyBitOfAPackedIndexTurnedIsRefused() throws Exception {
+    SmallModel.packed(folder, TWO_FILES);
+    Path file = folder.resolve("model.safetensors.index.json");
     assertEquals(0, flipAll(file, Math.toIntExact(Files.size(file))));
     open();
   }
 
   @Test
   void aHundredThousandDataBitsOfAPackedFileTurnedAreRefused() throws Exception {
-    Path file = SmallModel.packed(folder).resolve("model.safetensors");
+    Path file = SmallModel.packed(folder, ONE_FILE).resolve("model.safetensors");
     long seed = Long.getLong("tests.seed", System.nanoTime());
     Random random = new Random(seed);
     int from = headerLength(file);
@@ -158,7 +186,7 @@ class DamagedFilesTest {
     channel.write(ByteBuffer.wrap(new byte[] {(byte) value}), at);
   }
 
-  private static void cut(Path file, int length) throws IOException {
+  private static void cut(Path file, long length) throws IOException {
     try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
       channel.truncate(length);
     }

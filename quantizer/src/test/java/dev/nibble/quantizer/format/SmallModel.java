@@ -1,7 +1,5 @@
 package dev.nibble.quantizer.format;
 
-import static java.nio.charset.StandardCharsets.UTF_8;
-
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
@@ -70,9 +68,8 @@ final class SmallModel {
     return folder;
   }
 
-  /** A packed folder, its bytes random. */
-  static Path packed(Path folder) throws IOException {
-    Path plain = Files.createDirectory(folder.resolve("plain"));
+  /** A packed folder of random codes; a small limit makes it two files and an index. */
+  static Path packed(Path folder, long maxShardBytes) throws IOException {
     QuantizationConfig quantization =
         new QuantizationConfig(
             QuantizationConfig.FORMAT_VERSION,
@@ -82,17 +79,31 @@ final class SmallModel {
             Optional.empty(),
             4.1875,
             List.of("lm_head"));
-    try (Checkpoint checkpoint = Checkpoint.open(source(plain))) {
-      writeConfigs(folder, new String(checkpoint.packedConfig(quantization), UTF_8));
+    List<List<TensorInfo>> steps = new ArrayList<>();
+    for (TensorInfo tensor : tensors()) {
+      if (tensor.shape().size() == 1 || tensor.name().contains("embed")) {
+        steps.add(List.of(tensor));
+      } else {
+        String name = tensor.name().replace(".weight", "");
+        steps.add(
+            List.of(
+                new TensorInfo(name + ".qweight", DType.U8, List.of(4096L)),
+                new TensorInfo(name + ".scales", DType.F16, List.of(64L)),
+                new TensorInfo(name + ".zeros", DType.U8, List.of(64L))));
+      }
     }
-    Files.writeString(folder.resolve("tokenizer.json"), "{\"model\": {\"vocab\": {}}}\n");
-    List<TensorInfo> tensors =
-        List.of(
-            new TensorInfo("lm_head.weight", DType.F16, List.of(8L, 16L)),
-            new TensorInfo("layer.qweight", DType.U8, List.of(512L)),
-            new TensorInfo("layer.scales", DType.F16, List.of(64L)));
-    try (SafetensorsWriter writer = SafetensorsWriter.createPacked(folder, tensors)) {
-      fill(writer, tensors);
+    Path plain = Files.createTempDirectory(folder.toAbsolutePath().getParent(), "plain");
+    Files.writeString(plain.resolve("tokenizer.json"), "{\"model\": {\"vocab\": {}}}\n");
+    Random random = new Random(7);
+    try (Checkpoint checkpoint = Checkpoint.open(source(plain));
+        PackedFolderWriter writer =
+            PackedFolderWriter.create(folder, checkpoint, quantization, steps, maxShardBytes)) {
+      for (List<TensorInfo> step : steps) {
+        for (TensorInfo tensor : step) {
+          writer.write(tensor.name(), MemorySegment.ofArray(bytes(tensor, random)));
+        }
+      }
+      writer.finish();
     }
     return folder;
   }
@@ -100,7 +111,11 @@ final class SmallModel {
   static List<TensorInfo> tensors() {
     List<TensorInfo> tensors = new ArrayList<>();
     tensors.add(new TensorInfo("model.embed_tokens.weight", DType.F16, List.of(8L, 16L)));
-    for (String name : List.of("model.norm", "model.layers.0.input_layernorm")) {
+    for (String name :
+        List.of(
+            "model.norm",
+            "model.layers.0.input_layernorm",
+            "model.layers.0.post_attention_layernorm")) {
       tensors.add(new TensorInfo(name + ".weight", DType.F16, List.of(16L)));
     }
     for (String name : List.of("q_proj", "k_proj", "v_proj", "o_proj")) {
@@ -108,17 +123,27 @@ final class SmallModel {
           new TensorInfo(
               "model.layers.0.self_attn." + name + ".weight", DType.F16, List.of(16L, 16L)));
     }
+    for (String name : List.of("gate_proj", "up_proj")) {
+      tensors.add(
+          new TensorInfo("model.layers.0.mlp." + name + ".weight", DType.F16, List.of(32L, 16L)));
+    }
+    tensors.add(
+        new TensorInfo("model.layers.0.mlp.down_proj.weight", DType.F16, List.of(16L, 32L)));
     return tensors;
   }
 
   private static void fill(SafetensorsWriter writer, List<TensorInfo> tensors) throws IOException {
     Random random = new Random(7);
     for (TensorInfo tensor : tensors) {
-      byte[] bytes = new byte[(int) tensor.bytes()];
-      random.nextBytes(bytes);
-      writer.write(tensor.name(), MemorySegment.ofArray(bytes));
+      writer.write(tensor.name(), MemorySegment.ofArray(bytes(tensor, random)));
     }
     writer.finish();
+  }
+
+  private static byte[] bytes(TensorInfo tensor, Random random) {
+    byte[] bytes = new byte[(int) tensor.bytes()];
+    random.nextBytes(bytes);
+    return bytes;
   }
 
   private static void writeConfigs(Path folder, String config) throws IOException {
