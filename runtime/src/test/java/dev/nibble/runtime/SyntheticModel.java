@@ -1,0 +1,406 @@
+package dev.nibble.runtime;
+
+import dev.nibble.quantizer.format.DType;
+import dev.nibble.quantizer.format.PackedLayout;
+import dev.nibble.quantizer.format.QuantScheme;
+import dev.nibble.quantizer.format.SafetensorsWriter;
+import dev.nibble.quantizer.format.TensorInfo;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Random;
+import java.util.stream.IntStream;
+
+/**
+ * A tiny LLaMA made of {@link SyntheticLinear}s, with columns and RoPE pairs in random order.
+ * Writes itself as a packed folder and as the dense folder that computes the same, and computes its
+ * logits in double.
+ */
+public final class SyntheticModel {
+  private static final int HIDDEN = 160;
+  private static final int INTERMEDIATE = 224;
+  private static final int HEADS = 6;
+  private static final int KV_HEADS = 2;
+  private static final int HEAD_DIM = 32;
+  private static final int LAYERS = 2;
+  private static final int VOCAB = 97;
+  private static final double EPSILON = 1e-5;
+  private static final double THETA = 10_000;
+
+  private final QuantScheme scheme;
+  private final Random random;
+  private final float[] embedding;
+  private final float[] finalNorm;
+  private final List<Layer> layers = new ArrayList<>();
+  private final SyntheticLinear head;
+
+  /** The parts of a block; orders are those of the packed format. */
+  @SuppressWarnings("ArrayRecordComponent") // never compared
+  private record Layer(
+      float[] attentionNorm,
+      int[] attentionOrder,
+      int[][] ropeOrder,
+      float[] mlpNorm,
+      int[] mlpOrder,
+      Map<String, SyntheticLinear> linears) {
+    SyntheticLinear linear(String name) {
+      return Objects.requireNonNull(linears.get(name));
+    }
+  }
+
+  /** Makes a model; static clusters need a scheme with g32 and quantized activations. */
+  public SyntheticModel(QuantScheme scheme, long seed) {
+    this.scheme = scheme;
+    random = new Random(seed);
+    embedding = gaussian(VOCAB * HIDDEN, 1, 0);
+    finalNorm = gaussian(HIDDEN, 0.2, 1);
+    for (int i = 0; i < LAYERS; i++) {
+      layers.add(layer("model.layers." + i));
+    }
+    head =
+        new SyntheticLinear(
+            "lm_head", new PackedLayout(8, VOCAB, HIDDEN, 0), scheme.symmetric(), 16, random);
+  }
+
+  private Layer layer(String name) {
+    Map<String, SyntheticLinear> linears = new LinkedHashMap<>();
+    int queries = HEADS * HEAD_DIM;
+    int keys = KV_HEADS * HEAD_DIM;
+    for (String linear : List.of("q_proj", "k_proj", "v_proj")) {
+      int rows = linear.equals("q_proj") ? queries : keys;
+      linears.put(linear, linear(name + ".self_attn." + linear, rows, HIDDEN));
+    }
+    linears.put("o_proj", linear(name + ".self_attn.o_proj", HIDDEN, queries));
+    linears.put("gate_proj", linear(name + ".mlp.gate_proj", INTERMEDIATE, HIDDEN));
+    linears.put("up_proj", linear(name + ".mlp.up_proj", INTERMEDIATE, HIDDEN));
+    linears.put("down_proj", linear(name + ".mlp.down_proj", HIDDEN, INTERMEDIATE));
+    if (scheme.quantizesActivations() && scheme.groupSize() == SyntheticLinear.CLUSTER) {
+      for (List<String> shared :
+          List.of(List.of("q_proj", "k_proj", "v_proj"), List.of("gate_proj", "up_proj"))) {
+        float[] scales = new float[HIDDEN / SyntheticLinear.CLUSTER];
+        int[] zeros = new int[scales.length];
+        int top = (1 << scheme.activationBits()) - 1;
+        for (int c = 0; c < scales.length; c++) {
+          scales[c] = (float) ((4 + 3 * random.nextDouble()) / top);
+          zeros[c] = top / 2 + random.nextInt(top / 4) - top / 8;
+        }
+        for (String linear : shared) {
+          Objects.requireNonNull(linears.get(linear)).addClusters(scales, zeros);
+        }
+      }
+    }
+    int[][] ropeOrder = new int[KV_HEADS][];
+    for (int h = 0; h < KV_HEADS; h++) {
+      ropeOrder[h] = order(HEAD_DIM / 2);
+    }
+    return new Layer(
+        gaussian(HIDDEN, 0.2, 1),
+        order(HIDDEN),
+        ropeOrder,
+        gaussian(HIDDEN, 0.2, 1),
+        order(HIDDEN),
+        linears);
+  }
+
+  private SyntheticLinear linear(String name, int rows, int columns) {
+    PackedLayout layout = new PackedLayout(scheme.weightBits(), rows, columns, scheme.groupSize());
+    SyntheticLinear linear =
+        new SyntheticLinear(name, layout, scheme.symmetric(), scheme.activationBits(), random);
+    linear.addOutliers(random);
+    return linear;
+  }
+
+  /** Writes the packed folder. */
+  public void writePacked(Path folder) throws IOException {
+    Map<TensorInfo, ByteBuffer> tensors = commonTensors();
+    for (int i = 0; i < LAYERS; i++) {
+      Layer layer = layers.get(i);
+      String name = "model.layers." + i;
+      layer.linears().values().forEach(linear -> linear.write(tensors));
+      putOrder(tensors, name + ".input_layernorm.channel_order", layer.attentionOrder());
+      putOrder(tensors, name + ".post_attention_layernorm.channel_order", layer.mlpOrder());
+      int[] flat =
+          IntStream.range(0, KV_HEADS).flatMap(h -> IntStream.of(layer.ropeOrder()[h])).toArray();
+      putOrder(tensors, name + ".self_attn.rope_order", flat, KV_HEADS, HEAD_DIM / 2);
+    }
+    head.write(tensors);
+    tensors.keySet().removeIf(tensor -> tensor.name().equals("lm_head.bias"));
+    Files.writeString(
+        folder.resolve("config.json"),
+        config(
+            """
+            , "quantization_config": {"quant_method": "nibble", "format_version": 1,
+             "scheme": "%s", "method": "synthetic", "settings": {}, "bits_per_weight": 9.5,
+             "modules_to_not_convert": ["model.embed_tokens"]}
+            """
+                .formatted(scheme)));
+    try (SafetensorsWriter writer =
+        SafetensorsWriter.createPacked(folder, List.copyOf(tensors.keySet()))) {
+      write(writer, tensors);
+    }
+  }
+
+  /** Writes the dense equivalent, F32; without quantized activations it computes the same. */
+  public void writeDense(Path folder) throws IOException {
+    Map<TensorInfo, ByteBuffer> tensors = commonTensors();
+    for (int i = 0; i < LAYERS; i++) {
+      Layer layer = layers.get(i);
+      String attention = "model.layers." + i + ".self_attn.";
+      String mlp = "model.layers." + i + ".mlp.";
+      int[] order = layer.attentionOrder();
+      putDense(
+          tensors, attention + "q_proj", layer.linear("q_proj"), rowOrder(layer, HEADS), order);
+      putDense(
+          tensors, attention + "k_proj", layer.linear("k_proj"), rowOrder(layer, KV_HEADS), order);
+      int[] values = straight(KV_HEADS * HEAD_DIM);
+      putDense(tensors, attention + "v_proj", layer.linear("v_proj"), values, order);
+      int[] hidden = straight(HIDDEN);
+      int[] mixed = straight(HEADS * HEAD_DIM);
+      putDense(tensors, attention + "o_proj", layer.linear("o_proj"), hidden, mixed);
+      int[] inner = straight(INTERMEDIATE);
+      putDense(tensors, mlp + "gate_proj", layer.linear("gate_proj"), inner, layer.mlpOrder());
+      putDense(tensors, mlp + "up_proj", layer.linear("up_proj"), inner, layer.mlpOrder());
+      putDense(tensors, mlp + "down_proj", layer.linear("down_proj"), hidden, inner);
+    }
+    putDense(tensors, "lm_head", head, straight(VOCAB), straight(HIDDEN));
+    tensors.keySet().removeIf(tensor -> tensor.name().equals("lm_head.bias"));
+    Files.writeString(folder.resolve("config.json"), config(""));
+    try (SafetensorsWriter writer =
+        SafetensorsWriter.create(
+            folder.resolve("model.safetensors"), List.copyOf(tensors.keySet()), Map.of())) {
+      write(writer, tensors);
+    }
+  }
+
+  /** Logits after each token, [tokens][vocab]. */
+  public double[][] logits(int[] tokens) {
+    double[][] x = new double[tokens.length][HIDDEN];
+    for (int t = 0; t < tokens.length; t++) {
+      for (int i = 0; i < HIDDEN; i++) {
+        x[t][i] = embedding[tokens[t] * HIDDEN + i];
+      }
+    }
+    for (Layer layer : layers) {
+      attend(layer, x);
+      for (double[] token : x) {
+        double[] normed = gather(rmsNorm(token, layer.mlpNorm()), layer.mlpOrder());
+        double[] gate = layer.linear("gate_proj").apply(normed);
+        double[] up = layer.linear("up_proj").apply(normed);
+        for (int i = 0; i < INTERMEDIATE; i++) {
+          up[i] *= gate[i] / (1 + Math.exp(-gate[i]));
+        }
+        add(token, layer.linear("down_proj").apply(up));
+      }
+    }
+    double[][] logits = new double[tokens.length][];
+    double[][] weights = head.dense();
+    for (int t = 0; t < tokens.length; t++) {
+      double[] normed = rmsNorm(x[t], finalNorm);
+      logits[t] = new double[VOCAB];
+      for (int n = 0; n < VOCAB; n++) {
+        for (int k = 0; k < HIDDEN; k++) {
+          logits[t][n] += weights[n][k] * normed[k];
+        }
+      }
+    }
+    return logits;
+  }
+
+  private void attend(Layer layer, double[][] x) {
+    double[][] keys = new double[x.length][];
+    double[][] values = new double[x.length][];
+    for (int t = 0; t < x.length; t++) {
+      double[] normed = gather(rmsNorm(x[t], layer.attentionNorm()), layer.attentionOrder());
+      double[] query = rotate(layer.linear("q_proj").apply(normed), rowOrder(layer, HEADS), t);
+      keys[t] = rotate(layer.linear("k_proj").apply(normed), rowOrder(layer, KV_HEADS), t);
+      values[t] = layer.linear("v_proj").apply(normed);
+      double[] mixed = new double[HEADS * HEAD_DIM];
+      for (int h = 0; h < HEADS; h++) {
+        int kv = h / (HEADS / KV_HEADS) * HEAD_DIM;
+        double[] weights = new double[t + 1];
+        double sum = 0;
+        for (int s = 0; s <= t; s++) {
+          double dot = 0;
+          for (int i = 0; i < HEAD_DIM; i++) {
+            dot += query[h * HEAD_DIM + i] * keys[s][kv + i];
+          }
+          weights[s] = Math.exp(dot / Math.sqrt(HEAD_DIM));
+          sum += weights[s];
+        }
+        for (int s = 0; s <= t; s++) {
+          for (int i = 0; i < HEAD_DIM; i++) {
+            mixed[h * HEAD_DIM + i] += weights[s] / sum * values[s][kv + i];
+          }
+        }
+      }
+      add(x[t], layer.linear("o_proj").apply(mixed));
+    }
+  }
+
+  /** Puts stored rows in the order of a plain model and turns them there. */
+  private static double[] rotate(double[] stored, int[] rowOrder, int position) {
+    double[] plain = new double[stored.length];
+    for (int r = 0; r < stored.length; r++) {
+      plain[rowOrder[r]] = stored[r];
+    }
+    double[] turned = new double[stored.length];
+    int half = HEAD_DIM / 2;
+    for (int first = 0; first < stored.length; first += HEAD_DIM) {
+      for (int p = 0; p < half; p++) {
+        double angle = position * Math.pow(THETA, -2.0 * p / HEAD_DIM);
+        double a = plain[first + p];
+        double b = plain[first + p + half];
+        turned[first + p] = a * Math.cos(angle) - b * Math.sin(angle);
+        turned[first + p + half] = b * Math.cos(angle) + a * Math.sin(angle);
+      }
+    }
+    return turned;
+  }
+
+  /** For each stored row of q or k its row in a plain model. */
+  private static int[] rowOrder(Layer layer, int heads) {
+    int[] rows = new int[heads * HEAD_DIM];
+    int half = HEAD_DIM / 2;
+    for (int h = 0; h < heads; h++) {
+      int[] pairs = layer.ropeOrder()[h / (heads / KV_HEADS)];
+      for (int p = 0; p < half; p++) {
+        rows[h * HEAD_DIM + p] = h * HEAD_DIM + pairs[p];
+        rows[h * HEAD_DIM + p + half] = h * HEAD_DIM + pairs[p] + half;
+      }
+    }
+    return rows;
+  }
+
+  private Map<TensorInfo, ByteBuffer> commonTensors() {
+    Map<TensorInfo, ByteBuffer> tensors = new LinkedHashMap<>();
+    SyntheticLinear.put(
+        tensors,
+        "model.embed_tokens.weight",
+        DType.F32,
+        SyntheticLinear.floats(embedding),
+        VOCAB,
+        HIDDEN);
+    putFloats(tensors, "model.norm.weight", finalNorm);
+    for (int i = 0; i < LAYERS; i++) {
+      String name = "model.layers." + i;
+      putFloats(tensors, name + ".input_layernorm.weight", layers.get(i).attentionNorm());
+      putFloats(tensors, name + ".post_attention_layernorm.weight", layers.get(i).mlpNorm());
+    }
+    return tensors;
+  }
+
+  /** Undoes the orders: stored row r is row rows[r], stored column c column columns[c]. */
+  private static void putDense(
+      Map<TensorInfo, ByteBuffer> tensors,
+      String name,
+      SyntheticLinear linear,
+      int[] rows,
+      int[] columns) {
+    double[][] stored = linear.dense();
+    int width = stored[0].length;
+    float[] plain = new float[stored.length * width];
+    float[] bias = new float[stored.length];
+    for (int r = 0; r < stored.length; r++) {
+      bias[rows[r]] = (float) linear.bias()[r];
+      for (int c = 0; c < width; c++) {
+        plain[rows[r] * width + columns[c]] = (float) stored[r][c];
+      }
+    }
+    SyntheticLinear.put(
+        tensors, name + ".weight", DType.F32, SyntheticLinear.floats(plain), stored.length, width);
+    putFloats(tensors, name + ".bias", bias);
+  }
+
+  private static void putFloats(Map<TensorInfo, ByteBuffer> tensors, String name, float[] values) {
+    SyntheticLinear.put(tensors, name, DType.F32, SyntheticLinear.floats(values));
+  }
+
+  private static void putOrder(
+      Map<TensorInfo, ByteBuffer> tensors, String name, int[] order, long... shape) {
+    ByteBuffer bytes = ByteBuffer.allocate(2 * order.length).order(ByteOrder.LITTLE_ENDIAN);
+    for (int index : order) {
+      bytes.putShort((short) index);
+    }
+    SyntheticLinear.put(tensors, name, DType.U16, bytes, shape);
+  }
+
+  private static void write(SafetensorsWriter writer, Map<TensorInfo, ByteBuffer> tensors)
+      throws IOException {
+    for (Map.Entry<TensorInfo, ByteBuffer> tensor : tensors.entrySet()) {
+      writer.write(tensor.getKey().name(), MemorySegment.ofBuffer(tensor.getValue()));
+    }
+    writer.finish();
+  }
+
+  private static String config(String quantization) {
+    return """
+    {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": %d,
+     "intermediate_size": %d, "num_hidden_layers": %d, "num_attention_heads": %d,
+     "num_key_value_heads": %d, "head_dim": %d, "vocab_size": %d,
+     "max_position_embeddings": 64, "rms_norm_eps": %s, "rope_theta": %s,
+     "hidden_act": "silu", "tie_word_embeddings": false, "bos_token_id": 1,
+     "attention_bias": true, "mlp_bias": true, "eos_token_id": 2 %s}
+    """
+        .formatted(
+            HIDDEN,
+            INTERMEDIATE,
+            LAYERS,
+            HEADS,
+            KV_HEADS,
+            HEAD_DIM,
+            VOCAB,
+            EPSILON,
+            THETA,
+            quantization);
+  }
+
+  private float[] gaussian(int length, double deviation, double mean) {
+    float[] values = new float[length];
+    for (int i = 0; i < length; i++) {
+      values[i] = (float) (random.nextGaussian() * deviation + mean);
+    }
+    return values;
+  }
+
+  private int[] order(int length) {
+    List<Integer> order = new ArrayList<>(IntStream.range(0, length).boxed().toList());
+    Collections.shuffle(order, random);
+    return order.stream().mapToInt(Integer::intValue).toArray();
+  }
+
+  private static int[] straight(int length) {
+    return IntStream.range(0, length).toArray();
+  }
+
+  private static double[] rmsNorm(double[] x, float[] weight) {
+    double squares = 0;
+    for (double value : x) {
+      squares += value * value;
+    }
+    double scale = 1 / Math.sqrt(squares / x.length + EPSILON);
+    double[] normed = new double[x.length];
+    for (int i = 0; i < x.length; i++) {
+      normed[i] = x[i] * scale * weight[i];
+    }
+    return normed;
+  }
+
+  private static double[] gather(double[] x, int[] order) {
+    return IntStream.of(order).mapToDouble(i -> x[i]).toArray();
+  }
+
+  private static void add(double[] x, double[] y) {
+    for (int i = 0; i < x.length; i++) {
+      x[i] += y[i];
+    }
+  }
+}
