@@ -4,6 +4,7 @@ import dev.nibble.quantizer.format.PackedLayout;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 
 /**
  * Packed weights in the order the vector kernels read them: a lane is an output row.
@@ -143,89 +144,86 @@ final class CodeWords implements PreparedMatrix {
     return ((long) units * unitWords(layout.bits()) + scales) * BLOCK_BYTES;
   }
 
+  /** Through arrays, and few calls: a model's first token waits for this, half compiled. */
   private void fill(WeightMatrix.Packed weights, int from, int to) {
     int width = layout.paddedColumns();
+    int scaleCount = Math.toIntExact(layout.rowBlockScales());
     byte[] codes = new byte[BLOCK * width];
+    short[] scales = new short[scaleCount];
+    byte[] zeros = new byte[scaleCount];
+    Arrays.fill(zeros, (byte) layout.impliedZero());
+    int[] out = new int[Math.toIntExact(blockBytes(layout) / Integer.BYTES)];
     for (int b = from; b < to; b++) {
       layout.unpackRowBlock(weights.qweight(), b, 0, width, codes);
-      long out = block(b);
-      for (int run = 0; run < runs(); run++) {
-        int group = grouped() ? run : 0;
-        if (grouped() || run == 0) {
-          putScales(weights, b, group, out);
-          out += BLOCK_BYTES;
-        }
-        int first = run * runColumns();
-        int columns = Math.min(runColumns(), layout.columns() - first);
-        for (int row = 0; row < BLOCK; row++) {
-          sumRow(weights, b, row, group, codes, first, columns);
-          putRow(codes, row * width + first, units(run), out + (long) row * Integer.BYTES);
-        }
-        out += (long) units(run) * unitWords() * BLOCK_BYTES;
+      long first = b * layout.rowBlockScales();
+      MemorySegment.copy(weights.scales(), HALF, first * Short.BYTES, scales, 0, scaleCount);
+      MemorySegment points = weights.zeros();
+      if (points != null) {
+        MemorySegment.copy(points, ValueLayout.JAVA_BYTE, first, zeros, 0, scaleCount);
       }
+      fillBlock(b, codes, scales, zeros, out);
+      MemorySegment.copy(out, 0, words, WORD, block(b), out.length);
     }
   }
 
-  private void putScales(WeightMatrix.Packed weights, int block, int group, long out) {
-    for (int row = 0; row < BLOCK; row++) {
-      long at = layout.scaleIndex(block * BLOCK + row, group);
-      int scale = weights.scales().getAtIndex(HALF, at) << Short.SIZE;
-      words.set(WORD, out + (long) row * Integer.BYTES, scale | zero(weights, at));
+  private void fillBlock(int block, byte[] codes, short[] scales, byte[] zeros, int[] out) {
+    int width = layout.paddedColumns();
+    int at = 0;
+    for (int run = 0; run < runs(); run++) {
+      int group = grouped() ? run : 0;
+      int column = run * runColumns();
+      int columns = Math.min(runColumns(), layout.columns() - column);
+      for (int row = 0; row < BLOCK; row++) {
+        int s = Math.toIntExact(layout.scaleIndex(row, group));
+        int zero = Byte.toUnsignedInt(zeros[s]);
+        out[(grouped() ? at : 0) + row] = (scales[s] << Short.SIZE) | zero;
+        int sum = sum(codes, row * width + column, columns);
+        rowSums[block * BLOCK + row] += Float.float16ToFloat(scales[s]) * (sum - columns * zero);
+      }
+      at += grouped() || run == 0 ? BLOCK : 0;
+      for (int row = 0; row < BLOCK; row++) {
+        putRow(codes, row * width + column, units(run), out, at + row);
+      }
+      at += units(run) * unitWords() * BLOCK;
     }
   }
 
-  private int zero(WeightMatrix.Packed weights, long at) {
-    MemorySegment zeros = weights.zeros();
-    return zeros == null
-        ? layout.impliedZero()
-        : Byte.toUnsignedInt(zeros.get(ValueLayout.JAVA_BYTE, at));
-  }
-
-  private void sumRow(
-      WeightMatrix.Packed weights,
-      int block,
-      int row,
-      int group,
-      byte[] codes,
-      int first,
-      int columns) {
-    int at = row * layout.paddedColumns() + first;
+  private static int sum(byte[] codes, int from, int count) {
     int sum = 0;
-    for (int i = at; i < at + columns; i++) {
+    for (int i = from; i < from + count; i++) {
       sum += Byte.toUnsignedInt(codes[i]);
     }
-    long scaleAt = layout.scaleIndex(block * BLOCK + row, group);
-    float scale = Float.float16ToFloat(weights.scales().getAtIndex(HALF, scaleAt));
-    rowSums[block * BLOCK + row] += scale * (sum - columns * zero(weights, scaleAt));
+    return sum;
   }
 
-  private void putRow(byte[] codes, int at, int units, long out) {
+  private void putRow(byte[] codes, int from, int units, int[] out, int to) {
+    int bits = layout.bits();
     int columns = unitColumns();
-    for (int u = 0; u < units; u++, at += columns) {
-      switch (layout.bits()) {
-        case 3 -> putThree(codes, at, 3, 10, out + 3L * u * BLOCK_BYTES);
-        case 6 -> putThree(codes, at, 6, 5, out + 3L * u * BLOCK_BYTES);
-        default -> {
-          int word = word(codes, at, layout.bits(), columns);
-          words.set(WORD, out + (long) u * BLOCK_BYTES, word);
-        }
+    if (unitWords() == 1) {
+      for (int u = 0; u < units; u++) {
+        out[to + u * BLOCK] = word(codes, from + u * columns, bits, columns);
       }
+      return;
+    }
+    for (int u = 0; u < units; u++) {
+      putThree(codes, from + u * columns, bits, out, to + 3 * u * BLOCK);
     }
   }
 
   /** The two left-over bits of each word hold the unit's last codes. */
-  private void putThree(byte[] codes, int at, int bits, int wordCodes, long out) {
-    int rest = word(codes, at + 3 * wordCodes, bits, 6 / bits);
+  private static void putThree(byte[] codes, int from, int bits, int[] out, int to) {
+    int whole = Integer.SIZE / bits;
+    int rest = word(codes, from + 3 * whole, bits, 6 / bits);
     for (int j = 0; j < 3; j++) {
-      int word = word(codes, at + j * wordCodes, bits, wordCodes) | ((rest >>> (2 * j)) << 30);
-      words.set(WORD, out + (long) j * BLOCK_BYTES, word);
+      int word = word(codes, from + j * whole, bits, whole);
+      out[to + j * BLOCK] = word | ((rest >>> (2 * j)) << 30);
     }
   }
 
-  private static int word(byte[] codes, int at, int bits, int count) {
+  private static int word(byte[] codes, int from, int bits, int count) {
     int word = 0;
     for (int i = 0; i < count; i++) {
-      word |= Byte.toUnsignedInt(codes[at + i]) << (i * bits);
+      word |= Byte.toUnsignedInt(codes[from + i]) << (i * bits);
     }
     return word;
   }

@@ -1,21 +1,14 @@
 package dev.nibble.quantizer.tensor;
 
-import static dev.nibble.quantizer.tensor.Lanes.FLOATS;
-import static dev.nibble.quantizer.tensor.Lanes.INTS;
+import static dev.nibble.quantizer.tensor.DensePanels.COLUMNS;
+import static dev.nibble.quantizer.tensor.DensePanels.ROWS;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
-import static jdk.incubator.vector.VectorOperators.LSHL;
-import static jdk.incubator.vector.VectorOperators.S2I;
 
 import dev.nibble.quantizer.format.DType;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.Objects;
-import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.IntVector;
-import jdk.incubator.vector.ShortVector;
-import jdk.incubator.vector.VectorShape;
-import jdk.incubator.vector.VectorSpecies;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,17 +23,7 @@ final class DenseProduct {
       ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(LITTLE_ENDIAN);
   private static final ValueLayout.OfFloat FLOAT =
       ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(LITTLE_ENDIAN);
-  private static final int LANES = FLOATS.length();
-
-  /** As many shorts as a vector has floats. */
-  private static final VectorSpecies<Short> HALVES =
-      VectorSpecies.of(short.class, VectorShape.forBitSize(Lanes.bits() / 2));
-
-  /** Rows that meet an input vector while it is in a register. */
-  private static final int ROWS = 4;
-
-  /** Columns converted at a time, so that they stay in the first cache. */
-  private static final int COLUMNS = 1024;
+  private static final int LANES = Lanes.COUNT;
 
   private static final float[] NOTHING = {};
 
@@ -54,6 +37,7 @@ final class DenseProduct {
   private int tokens;
   private float[] y = NOTHING;
   private int yOffset;
+  private boolean compiled;
 
   DenseProduct(WorkerThreads workers) {
     this.workers = workers;
@@ -87,7 +71,14 @@ final class DenseProduct {
     }
   }
 
-  void multiply(float[] x, int xOffset, int tokens, Matrix w, float[] y, int yOffset) {
+  /**
+   * Multiplies.
+   *
+   * @param compiled whether to use the vector kernels
+   */
+  void multiply(
+      float[] x, int xOffset, int tokens, Matrix w, boolean compiled, float[] y, int yOffset) {
+    this.compiled = compiled;
     this.x = x;
     this.xOffset = xOffset;
     this.tokens = tokens;
@@ -105,10 +96,22 @@ final class DenseProduct {
     weights = null;
   }
 
+  /** As {@link PackedProduct#sample}. */
+  static Runnable sample(Matrix w) {
+    int columns = Math.min(16 * LANES, Lanes.bound(w.columns()));
+    float[] x = new float[columns];
+    float[] sums = new float[ROWS * LANES];
+    float[] panel = new float[ROWS * COLUMNS];
+    return () -> {
+      DensePanels.convert(w.dtype(), w.data(), 0, columns, panel, 0);
+      DensePanels.dot(panel, columns, x, 0, sums, 0);
+    };
+  }
+
   private void multiplyRows(int from, int to, int worker) {
     Matrix w = Objects.requireNonNull(weights);
     Scratch s = scratch[worker];
-    int whole = FLOATS.loopBound(w.columns());
+    int whole = Lanes.bound(w.columns());
     for (int unit = from; unit < to; unit++) {
       int row = unit * ROWS;
       int rows = Math.min(ROWS, w.rows() - row);
@@ -116,10 +119,20 @@ final class DenseProduct {
       for (int column = 0; column < whole; column += COLUMNS) {
         int columns = Math.min(COLUMNS, whole - column);
         for (int r = 0; r < rows; r++) {
-          convert(w, (long) (row + r) * w.columns() + column, columns, s.panel, r * COLUMNS);
+          long index = (long) (row + r) * w.columns() + column;
+          if (compiled) {
+            DensePanels.convert(w.dtype(), w.data(), index, columns, s.panel, r * COLUMNS);
+          } else {
+            s.plain.convert(w.dtype(), w.data(), index, columns, s.panel, r * COLUMNS);
+          }
         }
         for (int t = 0; t < tokens; t++) {
-          dot(s.panel, columns, x, xOffset + t * w.columns() + column, s.sums, t * ROWS * LANES);
+          int at = xOffset + t * w.columns() + column;
+          if (compiled) {
+            DensePanels.dot(s.panel, columns, x, at, s.sums, t * ROWS * LANES);
+          } else {
+            PlainKernels.dot(s.panel, columns, x, at, s.sums, t * ROWS * LANES);
+          }
         }
       }
       for (int t = 0; t < tokens; t++) {
@@ -149,61 +162,9 @@ final class DenseProduct {
     return sum;
   }
 
-  private static void convert(Matrix w, long index, int columns, float[] panel, int at) {
-    MemorySegment data = w.data();
-    switch (w.dtype()) {
-      case F32 -> MemorySegment.copy(data, FLOAT, index * Float.BYTES, panel, at, columns);
-      case F16 -> convertHalves(data, index * Short.BYTES, columns, panel, at);
-      default -> convertBrains(data, index * Short.BYTES, columns, panel, at);
-    }
-  }
-
-  private static void convertHalves(
-      MemorySegment data, long from, int columns, float[] panel, int at) {
-    for (int i = 0; i < columns; i += LANES) {
-      ShortVector v =
-          ShortVector.fromMemorySegment(HALVES, data, from + (long) i * Short.BYTES, LITTLE_ENDIAN);
-      ((IntVector) v.convertShape(S2I, INTS, 0))
-          .lanewise(LSHL, 13)
-          .and(PanelKernels.HALF_BITS)
-          .reinterpretAsFloats()
-          .mul(PanelKernels.HALF_BIAS)
-          .intoArray(panel, at + i);
-    }
-  }
-
-  private static void convertBrains(
-      MemorySegment data, long from, int columns, float[] panel, int at) {
-    for (int i = 0; i < columns; i += LANES) {
-      ShortVector v =
-          ShortVector.fromMemorySegment(HALVES, data, from + (long) i * Short.BYTES, LITTLE_ENDIAN);
-      ((IntVector) v.convertShape(S2I, INTS, 0))
-          .lanewise(LSHL, 16)
-          .reinterpretAsFloats()
-          .intoArray(panel, at + i);
-    }
-  }
-
-  private static void dot(float[] panel, int columns, float[] x, int xAt, float[] sums, int at) {
-    FloatVector a = FloatVector.fromArray(FLOATS, sums, at);
-    FloatVector b = FloatVector.fromArray(FLOATS, sums, at + LANES);
-    FloatVector c = FloatVector.fromArray(FLOATS, sums, at + 2 * LANES);
-    FloatVector d = FloatVector.fromArray(FLOATS, sums, at + 3 * LANES);
-    for (int i = 0; i < columns; i += LANES) {
-      FloatVector v = FloatVector.fromArray(FLOATS, x, xAt + i);
-      a = FloatVector.fromArray(FLOATS, panel, i).fma(v, a);
-      b = FloatVector.fromArray(FLOATS, panel, i + COLUMNS).fma(v, b);
-      c = FloatVector.fromArray(FLOATS, panel, i + 2 * COLUMNS).fma(v, c);
-      d = FloatVector.fromArray(FLOATS, panel, i + 3 * COLUMNS).fma(v, d);
-    }
-    a.intoArray(sums, at);
-    b.intoArray(sums, at + LANES);
-    c.intoArray(sums, at + 2 * LANES);
-    d.intoArray(sums, at + 3 * LANES);
-  }
-
   /** What a thread needs for itself. */
   private static final class Scratch {
+    final PlainKernels plain = new PlainKernels();
     final float[] panel = new float[ROWS * COLUMNS];
     float[] sums = NOTHING;
   }

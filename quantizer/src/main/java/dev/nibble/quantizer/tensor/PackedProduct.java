@@ -1,12 +1,10 @@
 package dev.nibble.quantizer.tensor;
 
 import static dev.nibble.quantizer.tensor.CodeWords.BLOCK;
-import static dev.nibble.quantizer.tensor.Lanes.FLOATS;
 import static dev.nibble.quantizer.tensor.PanelKernels.TILE;
 
 import java.util.Arrays;
 import java.util.Objects;
-import jdk.incubator.vector.FloatVector;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -31,6 +29,7 @@ final class PackedProduct {
 
   private @Nullable CodeWords weights;
   private int tokens;
+  private boolean compiled;
   private float[] x = NOTHING;
   private int xOffset;
   private @Nullable QuantizedActivations quantized;
@@ -54,14 +53,27 @@ final class PackedProduct {
     Arrays.setAll(scratch, i -> new Scratch());
   }
 
-  void multiply(float[] x, int xOffset, int tokens, CodeWords w, float[] y, int yOffset) {
+  /**
+   * Multiplies float inputs.
+   *
+   * @param compiled whether to use the vector kernels
+   */
+  void multiply(
+      float[] x, int xOffset, int tokens, CodeWords w, boolean compiled, float[] y, int yOffset) {
+    this.compiled = compiled;
     this.x = x;
     this.xOffset = xOffset;
     multiply(tokens, w, null, scaleFloats, y, yOffset);
     this.x = NOTHING;
   }
 
-  void multiply(QuantizedActivations x, CodeWords w, float[] y, int yOffset) {
+  /**
+   * Multiplies integer inputs.
+   *
+   * @param compiled whether to use the vector kernels
+   */
+  void multiply(QuantizedActivations x, CodeWords w, boolean compiled, float[] y, int yOffset) {
+    this.compiled = compiled;
     multiply(x.tokens(), w, x, scaleCodes, y, yOffset);
   }
 
@@ -112,33 +124,38 @@ final class PackedProduct {
 
   private void scaleFloats(int from, int to, int worker) {
     CodeWords w = Objects.requireNonNull(weights);
-    float[] lanes = scratch[worker].lanes;
     for (int t = from; t < to; t++) {
       for (int run = 0; run < w.runs(); run++) {
         int column = run * w.runColumns();
         int in = xOffset + t * w.columns() + column;
         int out = t * stride + column;
         int columns = Math.min(w.columns() - column, w.runColumns());
-        FloatVector sum = FloatVector.zero(FLOATS);
-        int i = 0;
-        for (; i < FLOATS.loopBound(columns); i += FLOATS.length()) {
-          FloatVector v = FloatVector.fromArray(FLOATS, x, in + i);
-          sum = sum.add(v);
-          v.mul(FloatVector.fromArray(FLOATS, powers, i)).intoArray(inputs, out + i);
-        }
-        sum.intoArray(lanes, 0);
-        double total = 0;
-        for (float lane : lanes) {
-          total += lane;
-        }
-        for (; i < columns; i++) {
-          total += x[in + i];
+        for (int i = 0; i < columns; i++) {
           inputs[out + i] = x[in + i] * powers[i];
         }
         Arrays.fill(inputs, out + columns, out + w.runColumns(), 0);
-        sums[t * w.runs() + run] = (float) total;
+        sums[t * w.runs() + run] = sum(x, in, columns);
       }
     }
+  }
+
+  /** In four chains, each of which would wait for itself. */
+  private static float sum(float[] x, int from, int count) {
+    double a = 0;
+    double b = 0;
+    double c = 0;
+    double d = 0;
+    int i = from;
+    for (; i <= from + count - 4; i += 4) {
+      a += x[i];
+      b += x[i + 1];
+      c += x[i + 2];
+      d += x[i + 3];
+    }
+    for (; i < from + count; i++) {
+      a += x[i];
+    }
+    return (float) ((a + b) + (c + d));
   }
 
   private void scaleCodes(int from, int to, int worker) {
@@ -185,6 +202,10 @@ final class PackedProduct {
     int units = w.units(run);
     int columns = units * w.unitColumns();
     int at = run * w.runColumns();
+    if (!compiled) {
+      multiplyPlainly(w, run, scales, codes, s);
+      return;
+    }
     if (tokens == 1 && w.bits() == 4) {
       CodeDots.dot4(w.words(), codes, units, inputs, at, s.dots);
       PanelKernels.add(w.words(), scales, s.dots, 0, sums[run], s.results, 0);
@@ -206,6 +227,38 @@ final class PackedProduct {
     }
   }
 
+  private void multiplyPlainly(CodeWords w, int run, long scales, long codes, Scratch s) {
+    s.plain.expand(w, codes, w.units(run), s.panel);
+    int at = run * w.runColumns();
+    for (int t = 0; t < tokens; t++) {
+      int columns = w.units(run) * w.unitColumns();
+      PlainKernels.one(s.panel, columns, inputs, at + t * stride, s.dots);
+      s.plain.add(w, scales, s.dots, sums[t * w.runs() + run], s.results, t * BLOCK);
+    }
+  }
+
+  /**
+   * Runs the vector kernels on a little of the weights: of theirs, as the compiler takes their kind
+   * of memory into account.
+   */
+  static Runnable sample(CodeWords w) {
+    int units = Math.min(4, w.units(0));
+    int columns = units * w.unitColumns();
+    long codes = w.block(0) + CodeWords.BLOCK_BYTES;
+    float[] panel = new float[columns * BLOCK];
+    float[] x = new float[columns];
+    float[] dots = new float[TILE * BLOCK];
+    return () -> {
+      if (w.bits() == 4) {
+        CodeDots.dot4(w.words(), codes, units, x, 0, dots);
+      }
+      CodePanels.expand(w.bits(), w.words(), codes, units, panel);
+      PanelKernels.four(panel, columns, x, 0, 0, dots);
+      PanelKernels.one(panel, columns, x, 0, dots);
+      PanelKernels.add(w.words(), w.block(0), dots, 0, 0, dots, BLOCK);
+    };
+  }
+
   private void store(int token, float[] rowSums, int row, int rows, float[] results, int out) {
     QuantizedActivations q = quantized;
     if (q == null) {
@@ -220,9 +273,9 @@ final class PackedProduct {
 
   /** What a thread needs for itself. */
   private static final class Scratch {
+    final PlainKernels plain = new PlainKernels();
     final float[] panel = new float[CodeWords.LONGEST_RUN * BLOCK];
     final float[] dots = new float[TILE * BLOCK];
-    final float[] lanes = new float[FLOATS.length()];
     float[] results = NOTHING;
   }
 }

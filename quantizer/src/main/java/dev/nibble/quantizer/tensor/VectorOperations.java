@@ -298,6 +298,7 @@ final class VectorOperations implements TensorOperations {
 
   @Override
   public void close() {
+    matmul.close();
     threads.close();
   }
 }

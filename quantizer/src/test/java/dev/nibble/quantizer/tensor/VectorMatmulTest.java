@@ -33,14 +33,16 @@ class VectorMatmulTest {
   private WorkerThreads one;
   private VectorMatmul matmul;
   private VectorMatmul alone;
+  private VectorMatmul plain;
 
   @BeforeEach
   void start() {
     arena = Arena.ofShared();
     threads = new WorkerThreads(3);
     one = new WorkerThreads(1);
-    matmul = new VectorMatmul(threads);
-    alone = new VectorMatmul(one);
+    matmul = new VectorMatmul(threads, VectorMatmul.Kernels.VECTOR);
+    alone = new VectorMatmul(one, VectorMatmul.Kernels.VECTOR);
+    plain = new VectorMatmul(threads, VectorMatmul.Kernels.PLAIN);
   }
 
   @AfterEach
@@ -224,9 +226,7 @@ class VectorMatmulTest {
     assertTrue(bytes < 1.03 * packed, () -> bytes + " bytes for " + packed);
   }
 
-  /**
-   * Compares with the oracle, and each token with itself alone and on another number of threads.
-   */
+  /** Compares with the oracle, with plain loops, and each token with itself alone on one thread. */
   private void check(WeightMatrix w, int tokens, String what) {
     int columns = w.columns();
     int rows = w.rows();
@@ -239,6 +239,9 @@ class VectorMatmulTest {
     assertEquals(columns, prepared.columns());
     matmul.multiply(x, 0, tokens, prepared, actual, 0);
     Samples.assertClose(expected, actual, ROUNDING, what);
+    float[] plainly = new float[tokens * rows];
+    plain.multiply(x, 0, tokens, prepared, plainly, 0);
+    assertArrayEquals(plainly, actual, () -> what + ": plain and vector, " + Samples.seed());
     float[] single = new float[tokens * rows];
     for (int t = 0; t < tokens; t++) {
       alone.multiply(x, t * columns, 1, prepared, single, t * rows);
@@ -260,6 +263,9 @@ class VectorMatmulTest {
     PreparedMatrix prepared = matmul.prepare(w, arena);
     matmul.multiply(batch, prepared, actual, 0);
     Samples.assertClose(expected, actual, ROUNDING, what);
+    float[] plainly = new float[tokens * rows];
+    plain.multiply(batch, prepared, plainly, 0);
+    assertArrayEquals(plainly, actual, () -> what + ": plain and vector, " + Samples.seed());
     float[] single = new float[tokens * rows];
     QuantizedActivations token = new QuantizedActivations(bits, false, 1, columns, group);
     for (int t = 0; t < tokens; t++) {
