@@ -46,6 +46,17 @@ class ShrunkFileTest {
   }
 
   @Test
+  void aLastPageThatReadsAsZerosIsATypedErrorToo() throws Exception {
+    Path file = writeModel(folder);
+    try (Checkpoint checkpoint = Checkpoint.open(folder)) {
+      cut(file, Files.size(file) - 1);
+      assertThrows(
+          ModelFormatException.class,
+          () -> checkpoint.reading(checkpoint.require("x", ELEMENTS)::toFloats));
+    }
+  }
+
+  @Test
   void anUntouchedFileReadsAsItIs() throws Exception {
     writeModel(folder);
     try (Checkpoint checkpoint = Checkpoint.open(folder)) {
