@@ -2,7 +2,6 @@ package dev.nibble.quantizer.tensor;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
-import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
 
@@ -53,19 +52,9 @@ final class Lanes {
     return length & -COUNT;
   }
 
-  /** The lanes that are left after the whole vectors of a run. */
-  static VectorMask<Float> tail(int length) {
-    return FLOATS.indexInRange(length & -COUNT, length);
-  }
-
   /** A vector of floats. */
   static FloatVector load(float[] x, int at) {
     return FloatVector.fromArray(FLOATS, x, at);
-  }
-
-  /** The lanes of a mask, and zeros. */
-  static FloatVector load(float[] x, int at, VectorMask<Float> mask) {
-    return FloatVector.fromArray(FLOATS, x, at, mask);
   }
 
   static FloatVector all(float value) {

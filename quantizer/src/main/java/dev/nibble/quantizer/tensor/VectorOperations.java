@@ -212,7 +212,7 @@ final class VectorOperations implements TensorOperations {
   }
 
   private void swiGlus(int from, int to, int worker) {
-    VectorRows.swiGlu(x, y, from * RUN, Math.min(width, to * RUN));
+    rowMath[worker].swiGlu(x, y, from * RUN, Math.min(width, to * RUN));
   }
 
   @Override
@@ -223,7 +223,7 @@ final class VectorOperations implements TensorOperations {
   }
 
   private void gelus(int from, int to, int worker) {
-    VectorRows.gelu(x, from * RUN, Math.min(width, to * RUN));
+    rowMath[worker].gelu(x, from * RUN, Math.min(width, to * RUN));
   }
 
   @Override

@@ -73,7 +73,7 @@ final class VectorQuantizer {
   private void encode(float[] x, int from, int width, float step, float zero, int largest) {
     reserve(width);
     int bound = Lanes.bound(width);
-    if (!(Math.max(-min, max) / step < VectorMath.ROUNDER_LIMIT)) {
+    if (!(Math.max(-min, max) / step < VectorMath.ROUND_LIMIT)) {
       bound = 0; // far from 0 and all but equal: beyond what the vectors round
     }
     for (int i = 0; i < bound; i += Lanes.COUNT) {

@@ -1,7 +1,7 @@
 package dev.nibble.quantizer.tensor;
 
+import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 import org.jspecify.annotations.Nullable;
 
@@ -11,6 +11,13 @@ import org.jspecify.annotations.Nullable;
  */
 final class VectorRows {
   private final float[] lanes = new float[Lanes.COUNT];
+
+  /** The elements after the whole vectors of a run, and those of a second operand. */
+  private final float[] rest = new float[Lanes.COUNT];
+
+  private final float[] otherRest = new float[Lanes.COUNT];
+
+  private float[] scores = {};
 
   /** Of one position, in the order of a head's pairs. */
   private float[] cosines = {};
@@ -34,31 +41,34 @@ final class VectorRows {
   }
 
   private double sum(float[] x, int from, int width) {
-    FloatVector sum = Lanes.all(0);
     int bound = Lanes.bound(width);
+    FloatVector sum = Lanes.all(0);
     for (int i = 0; i < bound; i += Lanes.COUNT) {
       sum = sum.add(Lanes.load(x, from + i));
     }
-    if (bound < width) {
-      sum = sum.add(Lanes.load(x, from + bound, Lanes.tail(width)));
+    sum.intoArray(lanes, 0);
+    double total = total();
+    for (int i = bound; i < width; i++) {
+      total += x[from + i];
     }
-    return total(sum);
+    return total;
   }
 
   /** Sum of (x - mean)^2. */
   private double squares(float[] x, int from, int width, float mean) {
-    FloatVector sum = Lanes.all(0);
     int bound = Lanes.bound(width);
+    FloatVector sum = Lanes.all(0);
     for (int i = 0; i < bound; i += Lanes.COUNT) {
       FloatVector d = Lanes.load(x, from + i).sub(mean);
       sum = d.fma(d, sum);
     }
-    if (bound < width) {
-      VectorMask<Float> tail = Lanes.tail(width);
-      FloatVector d = Lanes.load(x, from + bound, tail).sub(mean);
-      sum = d.fma(d, sum).blend(sum, tail.not());
+    sum.intoArray(lanes, 0);
+    double total = total();
+    for (int i = bound; i < width; i++) {
+      float d = x[from + i] - mean;
+      total += d * d;
     }
-    return total(sum);
+    return total;
   }
 
   /** y = (x - mean) * scale * weight. */
@@ -75,8 +85,8 @@ final class VectorRows {
     }
   }
 
-  private double total(FloatVector sum) {
-    sum.intoArray(lanes, 0);
+  /** Adds {@link #lanes} up; given a vector instead, it would have to be inlined everywhere. */
+  private double total() {
     double total = 0;
     for (float lane : lanes) {
       total += lane;
@@ -85,31 +95,13 @@ final class VectorRows {
   }
 
   void softmax(float[] x, int from, int width) {
-    int bound = Lanes.bound(width);
-    VectorMask<Float> tail = Lanes.tail(width);
-    FloatVector lowest = Lanes.all(Float.NEGATIVE_INFINITY);
-    FloatVector max = lowest;
-    for (int i = 0; i < bound; i += Lanes.COUNT) {
-      max = max.max(Lanes.load(x, from + i));
+    if (scores.length < width + Lanes.COUNT) {
+      scores = new float[Math.addExact(width, Lanes.COUNT)];
     }
-    if (bound < width) {
-      max = max.max(lowest.blend(Lanes.load(x, from + bound, tail), tail));
-    }
-    float largest = max.reduceLanes(VectorOperators.MAX);
-    FloatVector sum = Lanes.all(0);
-    for (int i = 0; i < bound; i += Lanes.COUNT) {
-      FloatVector e = VectorMath.exp(Lanes.load(x, from + i).sub(largest));
-      e.intoArray(x, from + i);
-      sum = sum.add(e);
-    }
-    if (bound < width) {
-      FloatVector e = VectorMath.exp(Lanes.load(x, from + bound, tail).sub(largest));
-      e.intoArray(x, from + bound, tail);
-      sum = sum.add(Lanes.all(0).blend(e, tail));
-    }
-    float total = (float) total(sum);
-    for (int i = from; i < from + width; i++) {
-      x[i] /= total;
+    System.arraycopy(x, from, scores, 0, width);
+    float total = exponentials(scores, 0, width);
+    for (int i = 0; i < width; i++) {
+      x[from + i] = scores[i] / total;
     }
   }
 
@@ -122,9 +114,9 @@ final class VectorRows {
    * @return the sum of what it wrote
    */
   float exponentials(float[] x, int from, int to) {
-    Lanes.all(Float.NEGATIVE_INFINITY).intoArray(x, to);
-    FloatVector max = Lanes.load(x, from);
-    for (int i = from + Lanes.COUNT; i < to; i += Lanes.COUNT) {
+    Arrays.fill(x, to, to + Lanes.COUNT, Float.NEGATIVE_INFINITY);
+    FloatVector max = Lanes.all(Float.NEGATIVE_INFINITY);
+    for (int i = from; i < to; i += Lanes.COUNT) {
       max = max.max(Lanes.load(x, i));
     }
     float largest = max.reduceLanes(VectorOperators.MAX);
@@ -134,31 +126,52 @@ final class VectorRows {
       e.intoArray(x, i);
       sum = sum.add(e);
     }
-    return (float) total(sum);
+    sum.intoArray(lanes, 0);
+    return (float) total();
   }
 
-  static void swiGlu(float[] gate, float[] up, int from, int to) {
-    int length = to - from;
-    int bound = from + Lanes.bound(length);
-    for (int i = from; i < bound; i += Lanes.COUNT) {
-      VectorMath.silu(Lanes.load(gate, i)).mul(Lanes.load(up, i)).intoArray(gate, i);
+  // The last vector, when it is not whole, goes through an array of one vector inside the same
+  // loop:
+  // a mask, or the same function called a second time, is more than the compiler keeps in
+  // registers, and then every step allocates.
+
+  void swiGlu(float[] gate, float[] up, int from, int to) {
+    float[] x = gate;
+    float[] y = up;
+    int at = from;
+    for (int left = to - from; left > 0; left -= Lanes.COUNT) {
+      if (left < Lanes.COUNT) {
+        System.arraycopy(gate, to - left, rest, 0, left);
+        System.arraycopy(up, to - left, otherRest, 0, left);
+        x = rest;
+        y = otherRest;
+        at = 0;
+      }
+      VectorMath.silu(Lanes.load(x, at)).mul(Lanes.load(y, at)).intoArray(x, at);
+      at += Lanes.COUNT;
     }
-    if (bound < to) {
-      VectorMask<Float> tail = Lanes.tail(length);
-      FloatVector silu = VectorMath.silu(Lanes.load(gate, bound, tail));
-      silu.mul(Lanes.load(up, bound, tail)).intoArray(gate, bound, tail);
-    }
+    restore(x, gate, from, to);
   }
 
-  static void gelu(float[] x, int from, int to) {
-    int length = to - from;
-    int bound = from + Lanes.bound(length);
-    for (int i = from; i < bound; i += Lanes.COUNT) {
-      VectorMath.gelu(Lanes.load(x, i)).intoArray(x, i);
+  void gelu(float[] values, int from, int to) {
+    float[] x = values;
+    int at = from;
+    for (int left = to - from; left > 0; left -= Lanes.COUNT) {
+      if (left < Lanes.COUNT) {
+        System.arraycopy(values, to - left, rest, 0, left);
+        x = rest;
+        at = 0;
+      }
+      VectorMath.gelu(Lanes.load(x, at)).intoArray(x, at);
+      at += Lanes.COUNT;
     }
-    if (bound < to) {
-      VectorMask<Float> tail = Lanes.tail(length);
-      VectorMath.gelu(Lanes.load(x, bound, tail)).intoArray(x, bound, tail);
+    restore(x, values, from, to);
+  }
+
+  private void restore(float[] x, float[] values, int from, int to) {
+    if (x == rest) {
+      int left = to - from - Lanes.bound(to - from);
+      System.arraycopy(rest, 0, values, to - left, left);
     }
   }
 
