@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Random;
+import java.util.function.BiConsumer;
 import java.util.stream.IntStream;
 
 /**
@@ -121,6 +122,11 @@ public final class SyntheticModel {
 
   /** Writes the packed folder. */
   public void writePacked(Path folder) throws IOException {
+    writePacked(folder, (tensor, bytes) -> {});
+  }
+
+  /** Writes the packed folder with tensors changed, the checksums being those of the changed. */
+  public void writePacked(Path folder, BiConsumer<String, ByteBuffer> change) throws IOException {
     Map<TensorInfo, ByteBuffer> tensors = commonTensors();
     for (int i = 0; i < LAYERS; i++) {
       Layer layer = layers.get(i);
@@ -134,6 +140,7 @@ public final class SyntheticModel {
     }
     head.write(tensors);
     tensors.keySet().removeIf(tensor -> tensor.name().equals("lm_head.bias"));
+    tensors.forEach((tensor, bytes) -> change.accept(tensor.name(), bytes));
     Files.writeString(
         folder.resolve("config.json"),
         config(

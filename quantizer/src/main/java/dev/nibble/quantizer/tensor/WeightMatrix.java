@@ -3,6 +3,8 @@ package dev.nibble.quantizer.tensor;
 import dev.nibble.quantizer.format.DType;
 import dev.nibble.quantizer.format.PackedLayout;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
 import org.jspecify.annotations.Nullable;
 
 /** A weight matrix [rows, columns], row n holding the weights of output channel n. */
@@ -45,6 +47,60 @@ public sealed interface WeightMatrix {
       MemorySegment scales,
       @Nullable MemorySegment zeros)
       implements WeightMatrix {
+    private static final ValueLayout.OfShort HALF =
+        ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final int HALF_INFINITY = 0x7c00;
+
+    /**
+     * Checks the sizes.
+     *
+     * @throws IllegalArgumentException if one is not the layout's
+     */
+    public Packed {
+      requireBytes("qweight", qweight, layout.qweightBytes());
+      requireBytes("scales", scales, Math.multiplyExact(layout.scaleCount(), Short.BYTES));
+      if (zeros != null) {
+        requireBytes("zeros", zeros, layout.scaleCount());
+      }
+    }
+
+    /**
+     * Index of the first scale that is not finite.
+     *
+     * @return an element of the scales, or -1
+     */
+    public long badScale() {
+      for (long i = 0; i < layout.scaleCount(); i++) {
+        if ((scales.get(HALF, i * Short.BYTES) & HALF_INFINITY) == HALF_INFINITY) {
+          return i;
+        }
+      }
+      return -1;
+    }
+
+    /**
+     * Index of the first zero that is no code.
+     *
+     * @return an element of the zeros, or -1
+     */
+    public long badZero() {
+      if (zeros != null) {
+        for (long i = 0; i < layout.scaleCount(); i++) {
+          if ((zeros.get(ValueLayout.JAVA_BYTE, i) & 0xff) >>> layout.bits() != 0) {
+            return i;
+          }
+        }
+      }
+      return -1;
+    }
+
+    private static void requireBytes(String part, MemorySegment bytes, long expected) {
+      if (bytes.byteSize() != expected) {
+        throw new IllegalArgumentException(
+            part + ": expected " + expected + " bytes, found " + bytes.byteSize());
+      }
+    }
+
     @Override
     public int rows() {
       return layout.rows();

@@ -147,7 +147,18 @@ final class WeightReader {
     MemorySegment scales = tensors.data(name.scales(), layout.scaleCount(), DType.F16);
     MemorySegment zeros =
         scheme.symmetric() ? null : tensors.data(name.zeros(), layout.scaleCount(), DType.U8);
-    return new WeightMatrix.Packed(layout, codes, scales, zeros);
+    WeightMatrix.Packed packed = new WeightMatrix.Packed(layout, codes, scales, zeros);
+    long scale = packed.badScale();
+    if (scale >= 0) {
+      throw tensors.problem(
+          name.scales(), "expected finite scales, found another at index " + scale);
+    }
+    long zero = packed.badZero();
+    if (zero >= 0) {
+      throw tensors.problem(
+          name.zeros(), "expected zeros below 2^" + bits + ", found another at index " + zero);
+    }
+    return packed;
   }
 
   private Optional<Linear.OutlierColumns> outlierColumns(ModuleName name, int out, int in)
