@@ -342,7 +342,7 @@ class VectorOperationsTest {
       for (int bits : new int[] {32, 16, 8, 4, 3}) {
         for (Scene scene : scenes(bits)) {
           float[] expected = scene.attend(new ScalarOperations());
-          Samples.assertClose(expected, scene.attend(vector), 1e-9, scene.toString());
+          Samples.assertClose(expected, scene.attend(vector), Samples.ATTENTION, scene.toString());
         }
       }
     }
