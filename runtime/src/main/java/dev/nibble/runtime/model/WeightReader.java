@@ -13,6 +13,7 @@ import dev.nibble.quantizer.format.TensorSource;
 import dev.nibble.quantizer.tensor.TensorOperations;
 import dev.nibble.quantizer.tensor.WeightMatrix;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -99,7 +100,7 @@ final class WeightReader {
       weights = embedding;
       if (tensors.has(name.weight())) {
         var copy = tensors.matrix(name.weight(), config.vocabSize(), hidden);
-        if (copy.data().mismatch(embedding.data()) >= 0) {
+        if (!isSame(copy.data(), embedding.data())) {
           throw tensors.problem(
               name.weight(),
               "config.json ties the head to the embedding, but the two tensors differ");
@@ -107,6 +108,19 @@ final class WeightReader {
       }
     }
     return Linear.plain(name.name(), weights, Optional.empty());
+  }
+
+  /** MemorySegment.mismatch would end the JVM if a mapped file were cut short. */
+  private static boolean isSame(MemorySegment a, MemorySegment b) {
+    if (a.byteSize() != b.byteSize()) {
+      return false;
+    }
+    for (long at = 0; at < a.byteSize(); at++) {
+      if (a.get(ValueLayout.JAVA_BYTE, at) != b.get(ValueLayout.JAVA_BYTE, at)) {
+        return false;
+      }
+    }
+    return true;
   }
 
   private Linear linear(int layer, LinearRole role, int out, int in) throws ModelFormatException {
