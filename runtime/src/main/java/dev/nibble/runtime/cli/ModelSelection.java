@@ -3,6 +3,7 @@ package dev.nibble.runtime.cli;
 import dev.nibble.runtime.model.Device;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -45,7 +46,10 @@ final class ModelSelection {
   }
 
   private static Path checked(Path folder) throws IOException {
-    if (Files.isRegularFile(folder)) {
+    if (!Files.exists(folder)) {
+      throw new NoSuchFileException(folder.toString());
+    }
+    if (!Files.isDirectory(folder)) {
       throw new UnfitInputException(
           folder + ": expected a model folder, found a file; give the folder it is in");
     }
