@@ -32,7 +32,7 @@ final class CodePanels {
   static int shift(int bits, int column) {
     return switch (bits) {
       case 8 -> column == 3 ? 0 : 8 * column;
-      case 4 -> column == 7 ? 0 : 4 * (column % 4);
+      case 4 -> 4 * (column % 4);
       case 2 -> 2 * (column % 4);
       case 6 -> column == 15 ? 0 : 6 * (column % 5 % 3);
       default -> column >= 30 ? 0 : 3 * (column % 5);
@@ -79,7 +79,7 @@ final class CodePanels {
         put(h.and(0xf), panel, p + 4 * BLOCK);
         put(h.and(0xf0), panel, p + 5 * BLOCK);
         put(h.and(0xf00), panel, p + 6 * BLOCK);
-        put(w.lanewise(LSHR, 28), panel, p + 7 * BLOCK);
+        put(h.and(0xf000), panel, p + 7 * BLOCK);
       }
       p += 7 * BLOCK;
       at += BLOCK_BYTES;

@@ -200,30 +200,29 @@ final class PackedProduct {
 
   private void multiplyRun(CodeWords w, int run, long scales, long codes, Scratch s) {
     int units = w.units(run);
-    int columns = units * w.unitColumns();
     int at = run * w.runColumns();
     if (!compiled) {
       multiplyPlainly(w, run, scales, codes, s);
-      return;
-    }
-    if (tokens == 1 && w.bits() == 4) {
-      CodeDots.dot4(w.words(), codes, units, inputs, at, s.dots);
-      PanelKernels.add(w.words(), scales, s.dots, 0, sums[run], s.results, 0);
-      return;
-    }
-    CodePanels.expand(w.bits(), w.words(), codes, units, s.panel);
-    int t = 0;
-    for (; t <= tokens - TILE; t += TILE) {
-      PanelKernels.four(s.panel, columns, inputs, at + t * stride, stride, s.dots);
-      for (int i = 0; i < TILE; i++) {
-        float sum = sums[(t + i) * w.runs() + run];
-        PanelKernels.add(w.words(), scales, s.dots, i * BLOCK, sum, s.results, (t + i) * BLOCK);
+    } else if (tokens == 1) {
+      CodeDots.dot(w.bits(), w.words(), codes, units, inputs, at, s.dots);
+      PanelKernels.add(w.words(), scales, s.dots, 1, sums, run, 0, s.results, 0);
+    } else {
+      CodePanels.expand(w.bits(), w.words(), codes, units, s.panel);
+      int columns = units * w.unitColumns();
+      for (int t = 0; t < tokens; t += TILE) {
+        int count = Math.min(TILE, tokens - t);
+        if (count == TILE) {
+          PanelKernels.four(s.panel, columns, inputs, at + t * stride, stride, s.dots);
+        } else {
+          for (int i = 0; i < count; i++) {
+            int in = at + (t + i) * stride;
+            PanelKernels.one(s.panel, columns, inputs, in, s.dots, i * BLOCK);
+          }
+        }
+        int sum = t * w.runs() + run;
+        int out = t * BLOCK;
+        PanelKernels.add(w.words(), scales, s.dots, count, sums, sum, w.runs(), s.results, out);
       }
-    }
-    for (; t < tokens; t++) {
-      PanelKernels.one(s.panel, columns, inputs, at + t * stride, s.dots);
-      float sum = sums[t * w.runs() + run];
-      PanelKernels.add(w.words(), scales, s.dots, 0, sum, s.results, t * BLOCK);
     }
   }
 
@@ -249,13 +248,11 @@ final class PackedProduct {
     float[] x = new float[columns];
     float[] dots = new float[TILE * BLOCK];
     return () -> {
-      if (w.bits() == 4) {
-        CodeDots.dot4(w.words(), codes, units, x, 0, dots);
-      }
+      CodeDots.dot(w.bits(), w.words(), codes, units, x, 0, dots);
       CodePanels.expand(w.bits(), w.words(), codes, units, panel);
       PanelKernels.four(panel, columns, x, 0, 0, dots);
-      PanelKernels.one(panel, columns, x, 0, dots);
-      PanelKernels.add(w.words(), w.block(0), dots, 0, 0, dots, BLOCK);
+      PanelKernels.one(panel, columns, x, 0, dots, 0);
+      PanelKernels.add(w.words(), w.block(0), dots, 1, x, 0, 0, dots, BLOCK);
     };
   }
 

@@ -28,8 +28,8 @@ final class PanelKernels {
 
   private PanelKernels() {}
 
-  /** dots[0..63] = sum over k of panel[k, row] x[at + k]. */
-  static void one(float[] panel, int columns, float[] x, int at, float[] dots) {
+  /** dots[to..to + 63] = sum over k of panel[k, row] x[at + k]. */
+  static void one(float[] panel, int columns, float[] x, int at, float[] dots, int to) {
     for (int i = 0; i < BLOCK; i += 4 * LANES) {
       FloatVector a = FloatVector.zero(FLOATS);
       FloatVector b = a;
@@ -43,14 +43,14 @@ final class PanelKernels {
         c = FloatVector.fromArray(FLOATS, panel, p + 2 * LANES).fma(v, c);
         d = FloatVector.fromArray(FLOATS, panel, p + 3 * LANES).fma(v, d);
       }
-      a.intoArray(dots, i);
-      b.intoArray(dots, i + LANES);
-      c.intoArray(dots, i + 2 * LANES);
-      d.intoArray(dots, i + 3 * LANES);
+      a.intoArray(dots, to + i);
+      b.intoArray(dots, to + i + LANES);
+      c.intoArray(dots, to + i + 2 * LANES);
+      d.intoArray(dots, to + i + 3 * LANES);
     }
   }
 
-  /** As {@link #one} for four tokens, {@code stride} apart in x and 64 in dots. */
+  /** As {@link #one} for four tokens, {@code stride} apart in x and 64 in dots from 0. */
   static void four(float[] panel, int columns, float[] x, int at, int stride, float[] dots) {
     for (int i = 0; i < BLOCK; i += 4 * LANES) {
       FloatVector a0 = FloatVector.zero(FLOATS);
@@ -115,17 +115,34 @@ final class PanelKernels {
     }
   }
 
-  /** y[row] += scale[row] (dots[row] - zero[row] sum), the scale words of the run at {@code at}. */
+  /**
+   * y[t, row] += scale[row] (dots[t, row] - zero[row] sums[t]) for a few tokens.
+   *
+   * @param words the scale words of the run, at byte {@code at}
+   * @param sums the tokens' sums, {@code sumStride} apart from {@code sumAt}
+   * @param y [tokens, 64] from {@code yFrom}
+   */
   static void add(
-      MemorySegment words, long at, float[] dots, int from, float sum, float[] y, int yFrom) {
-    FloatVector less = FloatVector.broadcast(FLOATS, -sum);
+      MemorySegment words,
+      long at,
+      float[] dots,
+      int tokens,
+      float[] sums,
+      int sumAt,
+      int sumStride,
+      float[] y,
+      int yFrom) {
     for (int i = 0; i < BLOCK; i += LANES) {
       IntVector w =
           IntVector.fromMemorySegment(INTS, words, at + (long) i * Integer.BYTES, LITTLE_ENDIAN);
       FloatVector scale = w.lanewise(ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
-      FloatVector zero = (FloatVector) w.and(0xff).convert(I2F, 0);
-      FloatVector centred = zero.fma(less, FloatVector.fromArray(FLOATS, dots, from + i));
-      scale.fma(centred, FloatVector.fromArray(FLOATS, y, yFrom + i)).intoArray(y, yFrom + i);
+      FloatVector zero = ((FloatVector) w.and(0xff).convert(I2F, 0)).neg();
+      for (int t = 0; t < tokens; t++) {
+        int o = t * BLOCK + i;
+        FloatVector sum = FloatVector.broadcast(FLOATS, sums[sumAt + t * sumStride]);
+        FloatVector centred = zero.fma(sum, FloatVector.fromArray(FLOATS, dots, o));
+        scale.fma(centred, FloatVector.fromArray(FLOATS, y, yFrom + o)).intoArray(y, yFrom + o);
+      }
     }
   }
 }
