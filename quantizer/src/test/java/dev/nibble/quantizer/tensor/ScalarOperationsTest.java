@@ -3,6 +3,7 @@ package dev.nibble.quantizer.tensor;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.quantizer.format.DType;
 import dev.nibble.quantizer.format.PackedLayout;
@@ -181,6 +182,28 @@ class ScalarOperationsTest {
     assertArrayEquals(new float[] {1}, symmetric.scales);
     assertArrayEquals(new float[] {0}, symmetric.zeros);
     assertArrayEquals(new byte[] {-7, 7, 0, -2}, symmetric.codes);
+  }
+
+  @Test
+  void dividesByTheStep() {
+    int differences = 0;
+    for (int round = 0; round < 200; round++) {
+      QuantizedActivations out = new QuantizedActivations(8, false, 1, 33, 33);
+      float[] x = new float[33];
+      float unit = 0.01f + samples.random().nextFloat();
+      for (int i = 1; i < 32; i++) {
+        x[i] = (samples.random().nextInt(255) + 0.5f) * unit;
+      }
+      x[32] = 255 * unit;
+      operations.quantize(x, 0, 1, out);
+      float step = x[32] / 255;
+      for (int i = 0; i < 33; i++) {
+        int code = (int) Math.clamp(Math.rint(x[i] / step), 0, 255);
+        assertEquals(code - 128, out.codes[i], x[i] + " / " + step + ", " + Samples.seed());
+        differences += code == (int) Math.rint(x[i] * (1 / step)) ? 0 : 1;
+      }
+    }
+    assertTrue(differences > 0, "inputs that tell a quotient from a product");
   }
 
   @Test

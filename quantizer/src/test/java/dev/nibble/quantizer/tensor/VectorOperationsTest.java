@@ -234,8 +234,12 @@ class VectorOperationsTest {
       x[at + 7 * width] = i == width / 3 ? Float.POSITIVE_INFINITY : x[at];
       x[at + 8 * width] = i == width / 3 ? Float.NaN : x[at];
       x[at + 9 * width] *= 1e-7f;
+      // All but ties: dividing and multiplying by the reciprocal part ways here.
+      x[at + 10 * width] = (samples.random().nextInt((1 << bits) - 1) + 0.5f) * 0.0437f;
     }
     x[2 + 3 * width] = 0;
+    x[2 + 10 * width] = 0;
+    x[2 + 11 * width - 1] = ((1 << bits) - 1) * 0.0437f;
     x[2 + 4 * width - 1] = (1 << bits) - 1;
     return x;
   }
