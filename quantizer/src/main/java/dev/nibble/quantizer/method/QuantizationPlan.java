@@ -25,7 +25,7 @@ import java.util.Set;
  * @param keptModules modules with weights that stay as they are
  */
 record QuantizationPlan(List<Step> steps, List<String> keptModules) {
-  /** Bits of a quantized head; it has one scale a row. */
+  /** A quantized head has one scale a row. */
   private static final int HEAD_GROUP = 0;
 
   QuantizationPlan {
