@@ -2,6 +2,7 @@ package dev.nibble.quantizer.tensor;
 
 import static dev.nibble.quantizer.tensor.DensePanels.COLUMNS;
 import static dev.nibble.quantizer.tensor.DensePanels.ROWS;
+import static dev.nibble.quantizer.tensor.DensePanels.TILE;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
 
 import dev.nibble.quantizer.format.DType;
@@ -100,11 +101,13 @@ final class DenseProduct {
   static Runnable sample(Matrix w) {
     int columns = Math.min(16 * LANES, Lanes.bound(w.columns()));
     float[] x = new float[columns];
-    float[] sums = new float[ROWS * LANES];
+    float[] sums = new float[TILE * ROWS * LANES];
     float[] panel = new float[ROWS * COLUMNS];
     return () -> {
       DensePanels.convert(w.dtype(), w.data(), 0, columns, panel, 0);
       DensePanels.dot(panel, columns, x, 0, sums, 0);
+      DensePanels.dotFour(panel, columns, x, 0, 0, sums, 0);
+      DensePanels.dot(w.dtype(), w.data(), 0, 0, columns, x, 0, sums, 0);
     };
   }
 
@@ -116,23 +119,12 @@ final class DenseProduct {
       int row = unit * ROWS;
       int rows = Math.min(ROWS, w.rows() - row);
       Arrays.fill(s.sums, 0, tokens * ROWS * LANES, 0);
-      for (int column = 0; column < whole; column += COLUMNS) {
-        int columns = Math.min(COLUMNS, whole - column);
-        for (int r = 0; r < rows; r++) {
-          long index = (long) (row + r) * w.columns() + column;
-          if (compiled) {
-            DensePanels.convert(w.dtype(), w.data(), index, columns, s.panel, r * COLUMNS);
-          } else {
-            s.plain.convert(w.dtype(), w.data(), index, columns, s.panel, r * COLUMNS);
-          }
-        }
-        for (int t = 0; t < tokens; t++) {
-          int at = xOffset + t * w.columns() + column;
-          if (compiled) {
-            DensePanels.dot(s.panel, columns, x, at, s.sums, t * ROWS * LANES);
-          } else {
-            PlainKernels.dot(s.panel, columns, x, at, s.sums, t * ROWS * LANES);
-          }
+      if (compiled && tokens == 1 && rows == ROWS) {
+        long index = (long) row * w.columns();
+        DensePanels.dot(w.dtype(), w.data(), index, w.columns(), whole, x, xOffset, s.sums, 0);
+      } else {
+        for (int column = 0; column < whole; column += COLUMNS) {
+          multiplyPanel(w, row, rows, column, Math.min(COLUMNS, whole - column), s);
         }
       }
       for (int t = 0; t < tokens; t++) {
@@ -144,14 +136,46 @@ final class DenseProduct {
     }
   }
 
-  /** In fixed pairs: {@code reduceLanes} may add in any order. */
-  private static float lanes(float[] sums, int at) {
-    for (int half = LANES / 2; half > 0; half /= 2) {
-      for (int i = at; i < at + half; i++) {
-        sums[i] += sums[i + half];
+  private void multiplyPanel(Matrix w, int row, int rows, int column, int columns, Scratch s) {
+    for (int r = 0; r < rows; r++) {
+      long index = (long) (row + r) * w.columns() + column;
+      if (compiled) {
+        DensePanels.convert(w.dtype(), w.data(), index, columns, s.panel, r * COLUMNS);
+      } else {
+        s.plain.convert(w.dtype(), w.data(), index, columns, s.panel, r * COLUMNS);
       }
     }
-    return sums[at];
+    int at = xOffset + column;
+    int t = 0;
+    if (compiled) {
+      for (; t <= tokens - TILE; t += TILE) {
+        int in = at + t * w.columns();
+        DensePanels.dotFour(s.panel, columns, x, in, w.columns(), s.sums, t * ROWS * LANES);
+      }
+    }
+    for (; t < tokens; t++) {
+      int in = at + t * w.columns();
+      if (compiled) {
+        DensePanels.dot(s.panel, columns, x, in, s.sums, t * ROWS * LANES);
+      } else {
+        PlainKernels.dot(s.panel, columns, x, in, s.sums, t * ROWS * LANES);
+      }
+    }
+  }
+
+  /** In a fixed order: {@code reduceLanes} may add in any. */
+  private static float lanes(float[] sums, int at) {
+    float a = 0;
+    float b = 0;
+    float c = 0;
+    float d = 0;
+    for (int i = at; i < at + LANES; i += 4) {
+      a += sums[i];
+      b += sums[i + 1];
+      c += sums[i + 2];
+      d += sums[i + 3];
+    }
+    return (a + b) + (c + d);
   }
 
   private float rest(Matrix w, int row, int token, int from, float sum) {
