@@ -82,16 +82,11 @@ final class DefaultModel {
         Locale.ROOT, "%08x-%s-v%d", checksum(source), SCHEME, QuantizationConfig.FORMAT_VERSION);
   }
 
-  /** All but the model card. */
-  private static boolean isModelFile(Path file) {
-    return Files.isRegularFile(file) && !file.toString().endsWith(".md");
-  }
-
-  /** CRC32C of the names, sizes and bytes of a model's files. */
+  /** CRC32C of the names, sizes and bytes of a folder's files. */
   private static long checksum(Path folder) throws IOException {
     List<Path> files;
     try (Stream<Path> entries = Files.list(folder)) {
-      files = entries.filter(DefaultModel::isModelFile).sorted().toList();
+      files = entries.filter(Files::isRegularFile).sorted().toList();
     }
     CRC32C crc = new CRC32C();
     for (Path file : files) {

@@ -1,7 +1,6 @@
 package dev.nibble.runtime.cli;
 
 import java.io.UncheckedIOException;
-import java.nio.charset.CharacterCodingException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
@@ -52,8 +51,6 @@ final class Failures implements IExecutionExceptionHandler, IParameterExceptionH
     String text =
         switch (failure) {
           case UncheckedIOException e when e.getCause() != null -> describe(e.getCause());
-          case CharacterCodingException e ->
-              "standard input: expected UTF-8 text: " + e.getMessage();
           case NoSuchFileException e when e.getReason() == null ->
               e.getFile() + ": no such file or folder";
           case NotDirectoryException e -> e.getFile() + ": is not a folder";

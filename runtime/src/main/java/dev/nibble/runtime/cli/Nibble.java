@@ -45,14 +45,7 @@ final class Nibble implements Runnable {
 
   /** Runs a command line and gives its exit code. */
   static int run(Host host, String... args) {
-    try {
-      return commandLine(host).execute(args);
-    } catch (OutOfMemoryError e) {
-      host.messages()
-          .printf(
-              "nibble: not enough memory: %s; a shorter --context needs less%n", e.getMessage());
-      return ExitCode.INTERNAL.number();
-    }
+    return commandLine(host).execute(args);
   }
 
   /** The whole command line. */
@@ -60,7 +53,6 @@ final class Nibble implements Runnable {
     Nibble nibble = new Nibble(host);
     CommandLine line = new CommandLine(nibble);
     line.addSubcommand(new RunCommand(host))
-        .addSubcommand(new ChatCommand(host))
         .addSubcommand(new QuantizeCommand(host))
         .addSubcommand(new PerplexityCommand(host))
         .addSubcommand(new LogitsCommand(host))
