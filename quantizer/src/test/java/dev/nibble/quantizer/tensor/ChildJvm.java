@@ -53,14 +53,14 @@ final class ChildJvm {
   /** Whatever these tests run on, module path included, and the folder of the test classes. */
   private static String classPath() throws URISyntaxException {
     URI self = Objects.requireNonNull(ChildJvm.class.getResource("ChildJvm.class")).toURI();
-    Path tests = Path.of(self);
-    for (String part : ChildJvm.class.getPackageName().split("\\.", -1)) {
+    int depth = ChildJvm.class.getPackageName().split("\\.", -1).length;
+    Path tests = Path.of(self).getParent();
+    for (int i = 0; i < depth; i++) {
       tests = tests.getParent();
-      assert !part.isEmpty();
     }
     return String.join(
         File.pathSeparator,
-        tests.getParent().toString(),
+        tests.toString(),
         System.getProperty("jdk.module.path", ""),
         System.getProperty("java.class.path", ""));
   }

@@ -82,11 +82,16 @@ final class DefaultModel {
         Locale.ROOT, "%08x-%s-v%d", checksum(source), SCHEME, QuantizationConfig.FORMAT_VERSION);
   }
 
-  /** CRC32C of the names, sizes and bytes of a folder's files. */
+  /** All but the model card. */
+  private static boolean isModelFile(Path file) {
+    return Files.isRegularFile(file) && !file.toString().endsWith(".md");
+  }
+
+  /** CRC32C of the names, sizes and bytes of a model's files. */
   private static long checksum(Path folder) throws IOException {
     List<Path> files;
     try (Stream<Path> entries = Files.list(folder)) {
-      files = entries.filter(Files::isRegularFile).sorted().toList();
+      files = entries.filter(DefaultModel::isModelFile).sorted().toList();
     }
     CRC32C crc = new CRC32C();
     for (Path file : files) {

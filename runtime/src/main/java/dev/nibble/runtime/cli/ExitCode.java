@@ -7,6 +7,7 @@ import dev.nibble.runtime.model.DeviceException;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.NotDirectoryException;
 import picocli.CommandLine.ParameterException;
@@ -49,6 +50,7 @@ enum ExitCode {
       case ClosedOutputException closed -> CLOSED_OUTPUT;
       case ModelFormatException bad -> BAD_INPUT;
       case UnfitInputException unfit -> BAD_INPUT;
+      case CharacterCodingException garbled -> BAD_INPUT;
       case NoSuchFileException missing -> NO_INPUT;
       case FileNotFoundException missing -> NO_INPUT;
       case NotDirectoryException missing -> NO_INPUT;

@@ -1,6 +1,7 @@
 package dev.nibble.runtime.cli;
 
 import java.io.UncheckedIOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
@@ -51,6 +52,8 @@ final class Failures implements IExecutionExceptionHandler, IParameterExceptionH
     String text =
         switch (failure) {
           case UncheckedIOException e when e.getCause() != null -> describe(e.getCause());
+          case CharacterCodingException e ->
+              "standard input: expected UTF-8 text: " + e.getMessage();
           case NoSuchFileException e when e.getReason() == null ->
               e.getFile() + ": no such file or folder";
           case NotDirectoryException e -> e.getFile() + ": is not a folder";

@@ -45,7 +45,14 @@ final class Nibble implements Runnable {
 
   /** Runs a command line and gives its exit code. */
   static int run(Host host, String... args) {
-    return commandLine(host).execute(args);
+    try {
+      return commandLine(host).execute(args);
+    } catch (OutOfMemoryError e) {
+      host.messages()
+          .printf(
+              "nibble: not enough memory: %s; a shorter --context needs less%n", e.getMessage());
+      return ExitCode.INTERNAL.number();
+    }
   }
 
   /** The whole command line. */
@@ -53,6 +60,7 @@ final class Nibble implements Runnable {
     Nibble nibble = new Nibble(host);
     CommandLine line = new CommandLine(nibble);
     line.addSubcommand(new RunCommand(host))
+        .addSubcommand(new ChatCommand(host))
         .addSubcommand(new QuantizeCommand(host))
         .addSubcommand(new PerplexityCommand(host))
         .addSubcommand(new LogitsCommand(host))

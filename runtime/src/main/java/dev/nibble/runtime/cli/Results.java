@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintWriter;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 
 /** Standard output: what a command was asked for, in UTF-8, unbuffered, with errors noticed. */
@@ -30,6 +31,15 @@ final class Results {
         throw new ClosedOutputException(e);
       }
       throw new IOException("standard output: " + e.getMessage(), e);
+    }
+  }
+
+  /** As {@link #text}, for listeners, which throw nothing checked. */
+  void stream(String text) {
+    try {
+      text(text);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
   }
 

@@ -7,7 +7,6 @@ import dev.nibble.runtime.generate.GenerationResult.FinishReason;
 import dev.nibble.runtime.generate.Model;
 import dev.nibble.runtime.generate.Session;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
@@ -62,21 +61,13 @@ final class RunCommand implements Callable<Integer> {
       Model model, Session session, String text, GenerationParameters parameters)
       throws IOException {
     GenerationResult result =
-        session.generate(text, parameters, json ? GenerationListener.NONE : this::stream);
+        session.generate(text, parameters, json ? GenerationListener.NONE : host.results()::stream);
     if (json) {
       host.results().json(fields(model, result));
     } else {
       host.results().line("");
     }
     return result.finishReason() == FinishReason.CANCELLED ? ExitCode.INTERRUPTED : ExitCode.OK;
-  }
-
-  private void stream(String piece) {
-    try {
-      host.results().text(piece);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
   }
 
   private static Map<String, Object> fields(Model model, GenerationResult result) {
