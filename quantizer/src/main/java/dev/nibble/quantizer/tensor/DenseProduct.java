@@ -97,9 +97,17 @@ final class DenseProduct {
     weights = null;
   }
 
-  /** As {@link PackedProduct#sample}. */
-  static Runnable sample(Matrix w) {
-    int columns = Math.min(16 * LANES, Lanes.bound(w.columns()));
+  /** As {@link PackedProduct#sampleOfOne}. */
+  static Runnable sampleOfOne(Matrix w) {
+    int columns = sampleColumns(w);
+    float[] x = new float[columns];
+    float[] sums = new float[ROWS * LANES];
+    return () -> DensePanels.dot(w.dtype(), w.data(), 0, 0, columns, x, 0, sums, 0);
+  }
+
+  /** As {@link PackedProduct#sampleOfMany}. */
+  static Runnable sampleOfMany(Matrix w) {
+    int columns = sampleColumns(w);
     float[] x = new float[columns];
     float[] sums = new float[TILE * ROWS * LANES];
     float[] panel = new float[ROWS * COLUMNS];
@@ -107,8 +115,11 @@ final class DenseProduct {
       DensePanels.convert(w.dtype(), w.data(), 0, columns, panel, 0);
       DensePanels.dot(panel, columns, x, 0, sums, 0);
       DensePanels.dotFour(panel, columns, x, 0, 0, sums, 0);
-      DensePanels.dot(w.dtype(), w.data(), 0, 0, columns, x, 0, sums, 0);
     };
+  }
+
+  private static int sampleColumns(Matrix w) {
+    return Math.min(16 * LANES, Lanes.bound(w.columns()));
   }
 
   private void multiplyRows(int from, int to, int worker) {

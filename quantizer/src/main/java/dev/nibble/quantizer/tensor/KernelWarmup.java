@@ -1,9 +1,9 @@
 package dev.nibble.quantizer.tensor;
 
 /**
- * Runs a kernel on a sample in the background until the JIT compiler has compiled it. Vector code
- * that is interpreted allocates an object an operation; a first token through it would take
- * seconds. Until {@link #done}, plain loops do the work.
+ * Has kernels compiled. Vector code that is interpreted allocates an object an operation; a first
+ * token through it would take seconds. So plain loops work until {@link #compiled} says yes, while
+ * a thread repeats the kernels on a sample, which is what makes the JIT compiler take them up.
  */
 final class KernelWarmup implements AutoCloseable {
   /** A sample takes microseconds compiled, milliseconds before. */
@@ -14,33 +14,50 @@ final class KernelWarmup implements AutoCloseable {
   /** After this long the kernels are used as they are: something keeps the compiler from them. */
   private static final long PATIENCE_NANOS = 20_000_000_000L;
 
+  private final String name;
   private final Runnable sample;
+  private long workLeft;
+  private boolean started;
   private volatile boolean done;
   private volatile boolean closed;
 
-  private KernelWarmup(Runnable sample) {
+  /**
+   * Starts nothing yet.
+   *
+   * @param name of the kernels, for the thread's name
+   * @param sample runs them on a little data, from a thread of its own
+   * @param patience multiplications done without them before compiling them is worth while
+   */
+  KernelWarmup(String name, Runnable sample, long patience) {
+    this.name = name;
     this.sample = sample;
+    workLeft = patience;
   }
 
-  /** Starts a daemon thread. */
-  static KernelWarmup start(String name, Runnable sample) {
-    KernelWarmup warmup = new KernelWarmup(sample);
-    Thread thread = new Thread(warmup::run, "nibble-warmup-" + name);
-    thread.setDaemon(true);
-    thread.start();
-    return warmup;
-  }
-
-  /** Whether the kernel is compiled. */
-  boolean done() {
-    return done;
+  /**
+   * Whether the kernels are compiled. If not, the caller is about to do the work without them.
+   *
+   * @param work multiplications
+   */
+  boolean compiled(long work) {
+    if (done) {
+      return true;
+    }
+    workLeft -= work;
+    if (!started && workLeft < 0) {
+      started = true;
+      Thread thread = new Thread(this::run, "nibble-warmup-" + name);
+      thread.setDaemon(true);
+      thread.start();
+    }
+    return false;
   }
 
   private void run() {
     try {
       repeat();
     } catch (IllegalStateException e) {
-      // The weights' memory was closed: nobody waits for this kernel any more.
+      // The weights' memory was closed: nobody waits for these kernels any more.
       closed = true;
     }
     done = true;

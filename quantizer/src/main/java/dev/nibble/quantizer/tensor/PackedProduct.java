@@ -237,22 +237,33 @@ final class PackedProduct {
   }
 
   /**
-   * Runs the vector kernels on a little of the weights: of theirs, as the compiler takes their kind
-   * of memory into account.
+   * Runs the vector kernels of one token on a little of the weights: of theirs, as the compiler
+   * takes their kind of memory into account.
    */
-  static Runnable sample(CodeWords w) {
+  static Runnable sampleOfOne(CodeWords w) {
+    int units = Math.min(4, w.units(0));
+    float[] x = new float[units * w.unitColumns()];
+    float[] dots = new float[2 * BLOCK];
+    return () -> {
+      long codes = w.block(0) + CodeWords.BLOCK_BYTES;
+      CodeDots.dot(w.bits(), w.words(), codes, units, x, 0, dots);
+      PanelKernels.add(w.words(), w.block(0), dots, 1, x, 0, 0, dots, BLOCK);
+    };
+  }
+
+  /** As {@link #sampleOfOne} for more tokens. */
+  static Runnable sampleOfMany(CodeWords w) {
     int units = Math.min(4, w.units(0));
     int columns = units * w.unitColumns();
-    long codes = w.block(0) + CodeWords.BLOCK_BYTES;
     float[] panel = new float[columns * BLOCK];
     float[] x = new float[columns];
-    float[] dots = new float[TILE * BLOCK];
+    float[] dots = new float[2 * TILE * BLOCK];
     return () -> {
-      CodeDots.dot(w.bits(), w.words(), codes, units, x, 0, dots);
+      long codes = w.block(0) + CodeWords.BLOCK_BYTES;
       CodePanels.expand(w.bits(), w.words(), codes, units, panel);
       PanelKernels.four(panel, columns, x, 0, 0, dots);
       PanelKernels.one(panel, columns, x, 0, dots, 0);
-      PanelKernels.add(w.words(), w.block(0), dots, 1, x, 0, 0, dots, BLOCK);
+      PanelKernels.add(w.words(), w.block(0), dots, TILE, x, 0, 0, dots, TILE * BLOCK);
     };
   }
 

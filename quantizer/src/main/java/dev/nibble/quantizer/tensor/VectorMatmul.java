@@ -22,12 +22,15 @@ final class VectorMatmul implements AutoCloseable {
     WHEN_COMPILED
   }
 
+  /** Multiplications of a prompt that plain loops do in less time than compiling takes. */
+  private static final long PATIENCE = 200_000_000;
+
   private final WorkerThreads workers;
   private final Kernels kernels;
   private final PackedProduct packed;
   private final DenseProduct dense;
-  private final Map<Integer, KernelWarmup> widths = new HashMap<>();
-  private final Map<DType, KernelWarmup> types = new EnumMap<>(DType.class);
+  private final Map<Integer, Warmups> widths = new HashMap<>();
+  private final Map<DType, Warmups> types = new EnumMap<>(DType.class);
 
   VectorMatmul(WorkerThreads workers) {
     this(workers, Kernels.WHEN_COMPILED);
@@ -44,12 +47,12 @@ final class VectorMatmul implements AutoCloseable {
     return switch (weights) {
       case WeightMatrix.Dense w -> {
         DenseProduct.Matrix matrix = DenseProduct.Matrix.of(w);
-        compiled(matrix);
+        compiled(matrix, 1);
         yield matrix;
       }
       case WeightMatrix.Packed w -> {
         CodeWords codes = CodeWords.of(w, arena, workers);
-        compiled(codes);
+        compiled(codes, 1);
         yield codes;
       }
     };
@@ -60,9 +63,9 @@ final class VectorMatmul implements AutoCloseable {
     Objects.checkFromIndexSize(yOffset, Math.multiplyExact(tokens, w.rows()), y.length);
     switch (w) {
       case CodeWords codes ->
-          packed.multiply(x, xOffset, tokens, codes, compiled(codes), y, yOffset);
+          packed.multiply(x, xOffset, tokens, codes, compiled(codes, tokens), y, yOffset);
       case DenseProduct.Matrix matrix ->
-          dense.multiply(x, xOffset, tokens, matrix, compiled(matrix), y, yOffset);
+          dense.multiply(x, xOffset, tokens, matrix, compiled(matrix, tokens), y, yOffset);
       default -> throw new IllegalArgumentException("weights prepared by another provider");
     }
   }
@@ -76,36 +79,43 @@ final class VectorMatmul implements AutoCloseable {
           "inputs of " + x.width() + " channels, weights of " + w.columns());
     }
     Objects.checkFromIndexSize(yOffset, Math.multiplyExact(x.tokens(), w.rows()), y.length);
-    packed.multiply(x, codes, compiled(codes), y, yOffset);
+    packed.multiply(x, codes, compiled(codes, x.tokens()), y, yOffset);
   }
 
-  /** Whether a width's vector kernels are to be used; starts to warm them when first asked. */
-  private boolean compiled(CodeWords w) {
+  private boolean compiled(CodeWords w, int tokens) {
     return switch (kernels) {
       case PLAIN -> false;
       case VECTOR -> true;
       case WHEN_COMPILED -> {
-        KernelWarmup warmup = widths.get(w.bits());
-        if (warmup == null) {
-          warmup = KernelWarmup.start("W" + w.bits(), PackedProduct.sample(w));
-          widths.put(w.bits(), warmup);
+        Warmups warmups = widths.get(w.bits());
+        if (warmups == null) {
+          String name = "W" + w.bits();
+          warmups =
+              new Warmups(
+                  new KernelWarmup(name, PackedProduct.sampleOfOne(w), 0),
+                  new KernelWarmup(name + "-batch", PackedProduct.sampleOfMany(w), PATIENCE));
+          widths.put(w.bits(), warmups);
         }
-        yield warmup.done();
+        yield warmups.compiled(w, tokens);
       }
     };
   }
 
-  private boolean compiled(DenseProduct.Matrix w) {
+  private boolean compiled(DenseProduct.Matrix w, int tokens) {
     return switch (kernels) {
       case PLAIN -> false;
       case VECTOR -> true;
       case WHEN_COMPILED -> {
-        KernelWarmup warmup = types.get(w.dtype());
-        if (warmup == null) {
-          warmup = KernelWarmup.start(w.dtype().toString(), DenseProduct.sample(w));
-          types.put(w.dtype(), warmup);
+        Warmups warmups = types.get(w.dtype());
+        if (warmups == null) {
+          String name = w.dtype().toString();
+          warmups =
+              new Warmups(
+                  new KernelWarmup(name, DenseProduct.sampleOfOne(w), 0),
+                  new KernelWarmup(name + "-batch", DenseProduct.sampleOfMany(w), PATIENCE));
+          types.put(w.dtype(), warmups);
         }
-        yield warmup.done();
+        yield warmups.compiled(w, tokens);
       }
     };
   }
@@ -113,7 +123,20 @@ final class VectorMatmul implements AutoCloseable {
   /** Ends the warming threads. */
   @Override
   public void close() {
-    widths.values().forEach(KernelWarmup::close);
-    types.values().forEach(KernelWarmup::close);
+    widths.values().forEach(Warmups::close);
+    types.values().forEach(Warmups::close);
+  }
+
+  /** The kernels of one kind of weights. */
+  private record Warmups(KernelWarmup one, KernelWarmup many) {
+    boolean compiled(PreparedMatrix w, int tokens) {
+      long work = (long) w.rows() * w.columns() * tokens;
+      return (tokens == 1 ? one : many).compiled(work);
+    }
+
+    void close() {
+      one.close();
+      many.close();
+    }
   }
 }
