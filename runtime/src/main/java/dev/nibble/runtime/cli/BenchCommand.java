@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -75,6 +76,14 @@ final class BenchCommand implements Callable<Integer> {
   private int repetitions;
 
   @Option(
+      names = "--warm-up",
+      paramLabel = "S",
+      defaultValue = "5",
+      description =
+          "Seconds to run each test beforehand, while its code is compiled. Default: ${DEFAULT-VALUE}.")
+  private int warmUp;
+
+  @Option(
       names = "--threads",
       paramLabel = "N",
       defaultValue = "0",
@@ -114,6 +123,9 @@ final class BenchCommand implements Callable<Integer> {
   private List<BenchTest> tests() {
     if (repetitions < 1) {
       throw new IllegalArgumentException("-r " + repetitions + ": expected 1 or more");
+    }
+    if (warmUp < 0) {
+      throw new IllegalArgumentException("--warm-up " + warmUp + ": expected 0 or more");
     }
     List<BenchTest> tests = new ArrayList<>();
     for (int batch : atLeast("-b", 1, batches)) {
@@ -169,7 +181,7 @@ final class BenchCommand implements Callable<Integer> {
     List<BenchResult> results = new ArrayList<>();
     try (ProgressLine progress = new ProgressLine(host)) {
       for (BenchTest test : tests) {
-        results.add(test.run(engine, repetitions));
+        results.add(test.run(engine, TimeUnit.SECONDS.toNanos(warmUp), repetitions));
         progress.at(results.size(), tests.size(), test.name());
       }
     }

@@ -16,9 +16,6 @@ import java.util.Random;
 record BenchTest(int promptTokens, int generatedTokens, int depth, int batch) {
   private static final long SEED = 42;
 
-  /** Code must have been compiled before it is measured; slow models get by with one run. */
-  private static final long WARM_UP_NANOS = 1_000_000_000L;
-
   /** Its name, as llama-bench gives it, with the number of sequences where there are several. */
   String name() {
     String what = promptTokens > 0 ? "pp" + promptTokens : "tg" + generatedTokens;
@@ -39,9 +36,10 @@ record BenchTest(int promptTokens, int generatedTokens, int depth, int batch) {
    * Measures.
    *
    * @param engine with room for the test
+   * @param warmUpNanos time to run it beforehand, once at least, so that its code is compiled
    * @param repetitions runs that count
    */
-  BenchResult run(Engine engine, int repetitions) {
+  BenchResult run(Engine engine, long warmUpNanos, int repetitions) {
     Sequence[] sequences = new Sequence[batch];
     try {
       Random random = new Random(SEED);
@@ -53,7 +51,7 @@ record BenchTest(int promptTokens, int generatedTokens, int depth, int batch) {
       }
       int[] prompt = ids(random, promptTokens, engine.vocabSize());
       int[] tokens = ids(random, batch, engine.vocabSize());
-      long warmUpEnd = System.nanoTime() + WARM_UP_NANOS;
+      long warmUpEnd = System.nanoTime() + warmUpNanos;
       do {
         once(engine, sequences, prompt, tokens);
       } while (System.nanoTime() - warmUpEnd < 0);

@@ -135,7 +135,9 @@ class CommandsTest {
 
   @Test
   void benchHasTheColumnsOfLlamaBench() throws IOException {
-    String[] args = {"bench", "-m", BOOKS, "-p", "2", "-n", "1", "-d", "1", "-b", "2", "-r", "2"};
+    String[] args = {
+      "bench", "-m", BOOKS, "-p", "2", "-n", "1", "-d", "1", "-b", "2", "-r", "2", "--warm-up", "0"
+    };
     List<String> table = Invocation.of(args).out().lines().toList();
     assertEquals(
         List.of("model", "size", "params", "backend", "threads", "test", "t/s"),

@@ -85,6 +85,7 @@ class ExitCodeTest {
         usage("bench", "-m", books, "--scheme", "W4A16g128"),
         usage("bench", "-m", books, "-p", "0", "-n", "0"),
         usage("bench", "-m", books, "-r", "0"),
+        usage("bench", "-m", books, "--warm-up", "-1"),
         usage("quantize", "-m", books, "-o", "x", "--scheme", "W5A16"),
         usage("quantize", "-m", books, "-o", "x", "--scheme", "W4A16", "--method", "omniquant"),
         usage("quantize", "-m", books, "-o", "x", "--scheme", "W4A16", "--method", "magic"),
