@@ -11,7 +11,8 @@ final class Budget {
   private static final long UNITS = 64L << 20;
 
   private static final int DEPTH = 100;
-  private static final int STEPS_BETWEEN_CLOCKS = 256;
+  private static final int UNITS_WORTH_A_CLOCK = 1000;
+  private static final int STEPS_BETWEEN_CLOCKS = 32;
 
   private final long deadline = System.nanoTime() + NANOS;
   private long unitsLeft = UNITS;
@@ -31,7 +32,7 @@ final class Budget {
     if (unitsLeft < 0) {
       throw new TemplateException("the template needs too much memory");
     }
-    if (units >= STEPS_BETWEEN_CLOCKS) {
+    if (units >= UNITS_WORTH_A_CLOCK) {
       checkTime();
     } else {
       step();

@@ -230,7 +230,7 @@ final class ExpressionParser {
       }
       case END -> {}
     }
-    position--;
+    position -= token.kind() == Token.Kind.END ? 0 : 1;
     throw unexpected("a value");
   }
 

@@ -19,10 +19,7 @@ final class Filters {
       String name, @Nullable Object value, Arguments arguments, Budget budget) {
     budget.step();
     return switch (name) {
-      case "abs" ->
-          Values.isNumber(value) && Values.real(value) < 0
-              ? Operators.apply("-", 0L, value, budget)
-              : value;
+      case "abs" -> absolute(value, budget);
       case "attr" -> attr(value, arguments, budget);
       case "batch" -> batch(value, arguments, budget);
       case "capitalize" -> StringMethods.capitalize(text(value, budget));
@@ -34,9 +31,9 @@ final class Filters {
       case "float" -> real(value, arguments);
       case "format" ->
           PercentFormat.format(text(value, budget), new Tuple(arguments.positional()), budget);
-      case "indent" -> indent(text(value, budget), arguments, budget);
+      case "indent" -> indent(value, arguments, budget);
       case "int" -> integer(value, arguments);
-      case "items" -> value instanceof Map<?, ?> map ? Members.pairs(map, budget) : List.of();
+      case "items" -> items(value, budget);
       case "join" -> join(value, arguments, budget);
       case "last" -> end(Values.items(value, budget), false);
       case "list" -> copy(Values.items(value, budget), budget);
@@ -71,6 +68,11 @@ final class Filters {
     };
   }
 
+  private static @Nullable Object absolute(@Nullable Object value, Budget budget) {
+    String sign = Values.real(value) < 0 ? "-" : "+";
+    return Operators.apply(sign, 0L, value, budget);
+  }
+
   private static String text(@Nullable Object value, Budget budget) {
     String text = Values.text(value, budget);
     budget.takeString(text.length());
@@ -85,6 +87,19 @@ final class Filters {
   private static @Nullable Object attr(@Nullable Object value, Arguments arguments, Budget budget) {
     Object found = Members.attribute(value, arguments.text(0, "name"), budget);
     return value instanceof Map ? Undefined.attribute(value, arguments.text(0, "name")) : found;
+  }
+
+  private static List<?> items(@Nullable Object value, Budget budget) {
+    return switch (value) {
+      case Map<?, ?> map -> Members.pairs(map, budget);
+      case Undefined undefined -> List.of();
+      case null, default -> throw new TemplateException("Can only get item pairs from a mapping.");
+    };
+  }
+
+  /** What a filter that keeps or maps items goes through; all that is false counts as empty. */
+  private static List<?> itemsIfTrue(@Nullable Object value, Budget budget) {
+    return Values.isTrue(value) ? Values.items(value, budget) : List.of();
   }
 
   private static @Nullable Object orDefault(@Nullable Object value, Arguments arguments) {
@@ -103,6 +118,9 @@ final class Filters {
 
   private static Object real(@Nullable Object value, Arguments arguments) {
     Object fallback = arguments.get(0, "default", 0.0);
+    if (value instanceof Undefined undefined) {
+      throw undefined.use();
+    }
     if (Values.isNumber(value)) {
       return Values.real(value);
     }
@@ -117,6 +135,9 @@ final class Filters {
   }
 
   private static @Nullable Object integer(@Nullable Object value, Arguments arguments) {
+    if (value instanceof Undefined undefined) {
+      throw undefined.use();
+    }
     if (value instanceof Double number) {
       return (long) (double) number;
     }
@@ -147,7 +168,10 @@ final class Filters {
     return escaped;
   }
 
-  private static String indent(String text, Arguments arguments, Budget budget) {
+  private static String indent(@Nullable Object value, Arguments arguments, Budget budget) {
+    if (!(value instanceof String text)) {
+      throw new TemplateException("indent needs a string");
+    }
     Object width = arguments.get(0, "width", 4L);
     String indent =
         width instanceof String s ? s : " ".repeat(Math.clamp(Values.integer(width), 0, 1024));
@@ -216,7 +240,7 @@ final class Filters {
       step = item -> apply(filter, item, rest, budget);
     }
     List<@Nullable Object> out = new ArrayList<>();
-    for (Object item : Values.items(value, budget)) {
+    for (Object item : itemsIfTrue(value, budget)) {
       budget.step();
       out.add(step.apply(item));
     }
@@ -226,7 +250,7 @@ final class Filters {
   private static List<@Nullable Object> select(
       @Nullable Object value, Predicate<@Nullable Object> keep, Budget budget) {
     List<@Nullable Object> out = new ArrayList<>();
-    for (Object item : Values.items(value, budget)) {
+    for (Object item : itemsIfTrue(value, budget)) {
       budget.step();
       if (keep.test(item)) {
         out.add(item);
@@ -271,6 +295,9 @@ final class Filters {
           default -> throw new TemplateException("method must be common, ceil or floor");
         };
     int digits = Math.clamp(arguments.number(0, "precision", 0), -300, 300);
+    if (!(value instanceof Double) && mode == RoundingMode.HALF_EVEN && digits >= 0) {
+      return Values.integer(value);
+    }
     return new BigDecimal(number).setScale(digits, mode).doubleValue();
   }
 

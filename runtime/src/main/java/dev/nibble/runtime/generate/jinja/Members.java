@@ -161,7 +161,7 @@ final class Members {
       }
       return list instanceof Tuple ? new Tuple(part) : part;
     }
-    throw new TemplateException("'" + Values.typeName(owner) + "' object cannot be sliced");
+    return Undefined.attribute(owner, "slice");
   }
 
   private static int[] indices(

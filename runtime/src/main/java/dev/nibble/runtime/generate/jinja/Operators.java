@@ -28,7 +28,7 @@ final class Operators {
     if (container instanceof String text) {
       if (item instanceof String part) {
         budget.take(text.length());
-        return text.contains(part);
+        return TextSearch.contains(text, part);
       }
       throw new TemplateException(
           "'in <string>' requires string as left operand, not " + Values.typeName(item));
@@ -52,10 +52,7 @@ final class Operators {
     }
     return switch (operator) {
       case "+" -> sum(left, right, budget);
-      case "*" ->
-          right instanceof Long times
-              ? repeat(left, times, right, budget)
-              : repeat(right, left instanceof Long times ? times : -1, left, budget);
+      case "*" -> isCount(right) ? repeat(left, right, budget) : repeat(right, left, budget);
       default -> throw Values.mismatch(operator, left, right);
     };
   }
@@ -81,12 +78,15 @@ final class Operators {
     throw Values.mismatch("+", left, right);
   }
 
-  private static Object repeat(
-      @Nullable Object value, long times, @Nullable Object other, Budget budget) {
-    if (!(other instanceof Long)) {
-      throw Values.mismatch("*", value, other);
+  private static boolean isCount(@Nullable Object value) {
+    return value instanceof Long || value instanceof Boolean;
+  }
+
+  private static Object repeat(@Nullable Object value, @Nullable Object times, Budget budget) {
+    if (!isCount(times)) {
+      throw Values.mismatch("*", value, times);
     }
-    long count = Math.max(0, times);
+    long count = Math.max(0, Values.integer(times));
     if (value instanceof String text) {
       long length = count > Budget.OUTPUT_BYTES ? count : count * text.length();
       budget.takeString(text.isEmpty() ? 0 : length);
@@ -103,7 +103,7 @@ final class Operators {
     if (value instanceof List<?> list) {
       return list;
     }
-    throw Values.mismatch("*", value, other);
+    throw Values.mismatch("*", value, times);
   }
 
   private static Object integers(String operator, long a, long b) {

@@ -37,7 +37,9 @@ final class PercentFormat {
       budget.grow((long) out.length() + part.length(), part.length());
       out.append(part);
     }
-    if (values instanceof Tuple tuple && used < tuple.size()) {
+    boolean container =
+        values instanceof Map || values instanceof List || values instanceof Undefined;
+    if (values instanceof Tuple tuple ? used < tuple.size() : used == 0 && !container) {
       throw new TemplateException("not all arguments converted during string formatting");
     }
     budget.grow((long) out.length() + format.length() - start, format.length());

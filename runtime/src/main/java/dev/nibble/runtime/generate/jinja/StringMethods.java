@@ -12,6 +12,7 @@ final class StringMethods {
 
   /** A method of a text, or null if there is none of that name. */
   static @Nullable Callable of(String text, String name, Budget budget) {
+    budget.take(text.length());
     return switch (name) {
       case "strip" -> a -> strip(text, a.get(0, "chars", null), true, true);
       case "lstrip" -> a -> strip(text, a.get(0, "chars", null), true, false);
@@ -29,15 +30,17 @@ final class StringMethods {
       case "split" -> a -> split(text, a, false, budget);
       case "rsplit" -> a -> split(text, a, true, budget);
       case "splitlines" -> a -> lines(text, a.flag(0, "keepends", false), budget);
-      case "partition" -> a -> partition(text, text.indexOf(a.text(0, "sep")), a);
-      case "rpartition" -> a -> partition(text, text.lastIndexOf(a.text(0, "sep")), a);
+      case "partition" -> a -> partition(text, TextSearch.first(text, a.text(0, "sep"), 0), a);
+      case "rpartition" ->
+          a -> partition(text, TextSearch.last(text, a.text(0, "sep"), text.length()), a);
       case "replace" ->
           a -> replace(text, a.text(0, "old"), a.text(1, "new"), a.number(2, "count", -1), budget);
       case "join" -> a -> join(text, Values.items(a.get(0, "iterable"), budget), budget);
-      case "find" -> a -> position(text, text.indexOf(a.text(0, "sub")));
-      case "rfind" -> a -> position(text, text.lastIndexOf(a.text(0, "sub")));
-      case "index" -> a -> found(position(text, text.indexOf(a.text(0, "sub"))));
-      case "rindex" -> a -> found(position(text, text.lastIndexOf(a.text(0, "sub"))));
+      case "find" -> a -> position(text, TextSearch.first(text, a.text(0, "sub"), 0));
+      case "rfind" -> a -> position(text, TextSearch.last(text, a.text(0, "sub"), text.length()));
+      case "index" -> a -> found(position(text, TextSearch.first(text, a.text(0, "sub"), 0)));
+      case "rindex" ->
+          a -> found(position(text, TextSearch.last(text, a.text(0, "sub"), text.length())));
       case "count" -> a -> count(text, a.text(0, "sub"), budget);
       case "isdigit", "isnumeric", "isdecimal" -> a -> all(text, Character::isDigit);
       case "isalpha" -> a -> all(text, Character::isLetter);
@@ -138,7 +141,10 @@ final class StringMethods {
     int start = 0;
     int end = text.length();
     while (most < 0 || parts.size() < most) {
-      int at = fromRight ? text.lastIndexOf(mark, end - mark.length()) : text.indexOf(mark, start);
+      int at =
+          fromRight
+              ? TextSearch.last(text, mark, end - mark.length())
+              : TextSearch.first(text, mark, start);
       if (at < 0 || at + mark.length() > end) {
         break;
       }
@@ -229,7 +235,7 @@ final class StringMethods {
     int start = 0;
     int done = 0;
     while (most < 0 || done < most) {
-      int at = old.isEmpty() ? start + (done == 0 ? 0 : 1) : text.indexOf(old, start);
+      int at = old.isEmpty() ? start + (done == 0 ? 0 : 1) : TextSearch.first(text, old, start);
       if (at < 0 || at > text.length()) {
         break;
       }
@@ -274,7 +280,9 @@ final class StringMethods {
       return Values.length(text) + 1;
     }
     long count = 0;
-    for (int at = text.indexOf(part); at >= 0; at = text.indexOf(part, at + part.length())) {
+    for (int at = TextSearch.first(text, part, 0);
+        at >= 0;
+        at = TextSearch.first(text, part, at + part.length())) {
       count++;
     }
     return count;

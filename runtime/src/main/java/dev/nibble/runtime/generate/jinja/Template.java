@@ -13,11 +13,12 @@ import org.jspecify.annotations.Nullable;
 /**
  * A compiled template. Immutable and thread-safe.
  *
- * <p>Limits: 1 MB of source and of output, 1 s of rendering, 64 M characters and list items made on
- * the way. The functions are jinja2's {@code range}, {@code dict} and {@code namespace} and those
- * that transformers adds.
+ * <p>Limits: 256 K characters of source, 1 MB of output, 1 s of rendering, 64 M characters and list
+ * items made on the way. The functions are jinja2's {@code range}, {@code dict} and {@code
+ * namespace} and those that transformers adds.
  */
 public final class Template {
+  private static final int MAX_SOURCE = 256 << 10;
   private static final int MAX_RANGE = 100_000;
 
   private final List<Statement> statements;
@@ -37,8 +38,8 @@ public final class Template {
    * @throws TemplateException if it is wrong
    */
   public static Template of(String source, Clock clock) {
-    if (source.length() > Budget.OUTPUT_BYTES) {
-      throw new TemplateException("a template of more than 1 MB");
+    if (source.length() > MAX_SOURCE) {
+      throw new TemplateException("a template of more than " + MAX_SOURCE + " characters");
     }
     try {
       return new Template(TemplateCompiler.compile(source), clock);

@@ -27,10 +27,10 @@ final class Tests {
               || value instanceof List
               || value instanceof Map
               || value instanceof Undefined;
-      case "callable" -> value instanceof Callable;
-      case "odd" -> Math.floorMod(Values.integer(value), 2L) == 1;
-      case "even" -> Math.floorMod(Values.integer(value), 2L) == 0;
-      case "divisibleby" -> Operators.apply("%", value, arguments.get(0, "num"), budget).equals(0L);
+      case "callable" -> value instanceof Callable || value instanceof Undefined;
+      case "odd" -> remainder(value, 2L, budget) == 1;
+      case "even" -> remainder(value, 2L, budget) == 0;
+      case "divisibleby" -> remainder(value, arguments.get(0, "num"), budget) == 0;
       case "lower" -> isCase(value, Values.text(value, budget).toLowerCase(Locale.ROOT), budget);
       case "upper" -> isCase(value, Values.text(value, budget).toUpperCase(Locale.ROOT), budget);
       case "sameas" -> same(value, arguments.get(0, "other"));
@@ -52,8 +52,13 @@ final class Tests {
 
   private static boolean isCase(@Nullable Object value, String converted, Budget budget) {
     String text = Values.text(value, budget);
+    budget.take(text.length());
     return text.equals(converted)
         && text.codePoints().anyMatch(c -> Character.isUpperCase(c) || Character.isLowerCase(c));
+  }
+
+  private static double remainder(@Nullable Object value, @Nullable Object divisor, Budget budget) {
+    return Values.real(Operators.apply("%", value, divisor, budget));
   }
 
   private static boolean same(@Nullable Object left, @Nullable Object right) {

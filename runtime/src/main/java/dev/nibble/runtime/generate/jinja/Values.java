@@ -76,6 +76,7 @@ final class Values {
       return compareNumbers(left, right);
     }
     if (left instanceof String a && right instanceof String b) {
+      budget.take((long) a.length() + b.length());
       return compareTexts(a, b);
     }
     if (left instanceof List<?> a && right instanceof List<?> b) {
