@@ -28,23 +28,38 @@ import org.junit.jupiter.params.provider.ValueSource;
 class PerplexityTest {
   private static final int CONTEXT = 1024;
   private static final int FIRST_WINDOWS = 8;
+  private static final Path GOLDEN_IN_TREE =
+      TestModels.resource("golden/quantization-reference.json");
   private static final String ALICE = "alice.txt";
   private static final String TIME_MACHINE = "time-machine.txt";
+
+  /**
+   * Four-bit inputs make eight windows a lottery: a change of 1e-6 in the embeddings moves W4A4KV4
+   * on alice.txt between 39.3 and 40.5, and a whole text by 0.3 %. So those rows are held to the
+   * reference on whole texts, and only kept from straying on eight windows.
+   */
+  private static final double FEW_WINDOWS_OF_4_BIT_INPUTS = 0.05;
 
   @TempDir Path folder;
 
   @ParameterizedTest
   @ValueSource(strings = {"W16A16", "W4A16g128", "W3A16g128sym"})
   void firstWindowsOfAlice(String scheme) throws IOException {
-    JsonNode golden = TestModels.json(TestModels.resource("golden/quantization-reference.json"));
-    JsonNode row =
-        rows(golden).filter(r -> r.get("scheme").asText().equals(scheme)).findFirst().orElseThrow();
     try (Model model = load(scheme)) {
       String text = Files.readString(TestModels.resource("text/" + ALICE));
       Perplexity found =
           Perplexity.measure(model, text, CONTEXT, FIRST_WINDOWS, (done, total, value) -> {});
       assertEquals(FIRST_WINDOWS * (CONTEXT - 1L), found.tokensScored());
-      assertClose(row, ALICE + " first 8 windows", found.perplexity());
+      assertFirstWindowsClose(row(GOLDEN_IN_TREE, scheme), ALICE, found.perplexity());
+    }
+  }
+
+  @Test
+  void fourBitInputsAndCacheOnAllOfAlice() throws IOException {
+    String scheme = "W4A4KV4";
+    try (Model model = load(scheme)) {
+      String text = Files.readString(TestModels.resource("text/" + ALICE));
+      measureWhole(model, row(GOLDEN_IN_TREE, scheme), ALICE, text);
     }
   }
 
@@ -60,24 +75,25 @@ class PerplexityTest {
   @ParameterizedTest
   @MethodSource("allSchemes")
   void bothTextsWhole(String scheme) throws IOException {
-    JsonNode golden = TestModels.json(TestModels.fixture("golden/quantization-reference.json"));
-    JsonNode row =
-        rows(golden).filter(r -> r.get("scheme").asText().equals(scheme)).findFirst().orElseThrow();
+    JsonNode row = row(TestModels.fixture("golden/quantization-reference.json"), scheme);
     try (Model model = load(scheme)) {
       for (String name : new String[] {ALICE, TIME_MACHINE}) {
-        String text = Files.readString(TestModels.fixture("text/" + name));
-        double[] first = new double[1];
-        Perplexity whole =
-            Perplexity.measure(
-                model,
-                text,
-                CONTEXT,
-                Integer.MAX_VALUE,
-                (done, total, value) -> first[0] = done == FIRST_WINDOWS ? value : first[0]);
-        assertClose(row, name + " first 8 windows", first[0]);
-        assertClose(row, name, whole.perplexity());
+        measureWhole(model, row, name, Files.readString(TestModels.fixture("text/" + name)));
       }
     }
+  }
+
+  private static void measureWhole(Model model, JsonNode row, String name, String text) {
+    double[] first = new double[1];
+    Perplexity whole =
+        Perplexity.measure(
+            model,
+            text,
+            CONTEXT,
+            Integer.MAX_VALUE,
+            (done, total, value) -> first[0] = done == FIRST_WINDOWS ? value : first[0]);
+    assertFirstWindowsClose(row, name, first[0]);
+    assertClose(row, name, whole.perplexity(), tolerance(scheme(row)));
   }
 
   @Test
@@ -101,16 +117,21 @@ class PerplexityTest {
     return Model.load(packed, Device.cpu(), options);
   }
 
-  private static void assertClose(JsonNode row, String text, double found) {
+  private static void assertFirstWindowsClose(JsonNode row, String name, double found) {
+    double tolerance =
+        scheme(row).activationBits() == 4 ? FEW_WINDOWS_OF_4_BIT_INPUTS : tolerance(scheme(row));
+    assertClose(row, name + " first 8 windows", found, tolerance);
+  }
+
+  private static void assertClose(JsonNode row, String text, double found, double tolerance) {
     double expected = row.get(text).asDouble();
-    QuantScheme scheme = QuantScheme.parse(row.get("scheme").asText());
     assertEquals(
         expected,
         found,
-        expected * tolerance(scheme),
+        expected * tolerance,
         () ->
             "%s on %s: %.4f, off by %.3f %%"
-                .formatted(scheme, text, found, 100 * (found / expected - 1)));
+                .formatted(scheme(row), text, found, 100 * (found / expected - 1)));
   }
 
   /** What activations that sit on a rounding edge may change, falling either way. */
@@ -125,6 +146,17 @@ class PerplexityTest {
       return 0.003;
     }
     return scheme.weightBits() == 2 ? 0.01 : 0.002;
+  }
+
+  private static QuantScheme scheme(JsonNode row) {
+    return QuantScheme.parse(row.get("scheme").asText());
+  }
+
+  private static JsonNode row(Path golden, String scheme) throws IOException {
+    return rows(TestModels.json(golden))
+        .filter(row -> row.get("scheme").asText().equals(scheme))
+        .findFirst()
+        .orElseThrow();
   }
 
   private static Stream<JsonNode> rows(JsonNode golden) {
