@@ -1,6 +1,7 @@
 package dev.nibble.quantizer.tokenizer;
 
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
@@ -17,6 +18,7 @@ final class BytePairTokenizer implements Tokenizer {
   /** By id; null for what decodes to nothing: control tokens and gaps. */
   private final @Nullable String[] texts;
 
+  private final Map<Integer, String> specialTexts = new HashMap<>();
   private final AddedTokens addedTokens;
   private final List<PreTokenizer> preTokenizers;
   private final BytePairModel model;
@@ -54,6 +56,7 @@ final class BytePairTokenizer implements Tokenizer {
     for (AddedToken token : parts.added()) {
       if (token.special()) {
         texts[token.id()] = null;
+        specialTexts.put(token.id(), token.content());
       }
     }
     addedTokens = new AddedTokens(parts.added(), parts.normalizer());
@@ -65,14 +68,26 @@ final class BytePairTokenizer implements Tokenizer {
 
   @Override
   public int[] encode(String text, boolean addBos) {
+    IdBuffer out = begin(addBos);
+    encodeInto(out, text, false);
+    return out.toArray();
+  }
+
+  @Override
+  public int[] encodeAsReference(String text, boolean addBos) {
+    IdBuffer out = begin(addBos);
+    encodeInto(out, text, true);
+    return out.toArray();
+  }
+
+  private IdBuffer begin(boolean addBos) {
     IdBuffer out = new IdBuffer();
     if (addBos) {
       for (int id : prefix) {
         out.add(id);
       }
     }
-    encodeInto(out, text, false);
-    return out.toArray();
+    return out;
   }
 
   @Override
@@ -106,7 +121,15 @@ final class BytePairTokenizer implements Tokenizer {
 
   @Override
   public String decode(int[] ids) {
-    StreamingDecoder decoder = newDecoder();
+    return decode(ids, newDecoder());
+  }
+
+  @Override
+  public String decodeAsReference(int[] ids) {
+    return decode(ids, decoding.stream(id -> text(id, specialTexts)));
+  }
+
+  private static String decode(int[] ids, StreamingDecoder decoder) {
     StringBuilder text = new StringBuilder();
     for (int id : ids) {
       text.append(decoder.next(id));
@@ -116,15 +139,16 @@ final class BytePairTokenizer implements Tokenizer {
 
   @Override
   public StreamingDecoder newDecoder() {
-    return decoding.stream(this::text);
+    return decoding.stream(id -> text(id, Map.of()));
   }
 
-  private @Nullable String text(int id) {
+  private @Nullable String text(int id, Map<Integer, String> silent) {
     if (id < 0 || id >= texts.length) {
       throw new IllegalArgumentException(
           "token " + id + " is not in the vocabulary of " + texts.length);
     }
-    return texts[id];
+    String text = texts[id];
+    return text == null ? silent.get(id) : text;
   }
 
   @Override

@@ -270,6 +270,16 @@ final class SentencePieceTokenizer implements Tokenizer {
   }
 
   @Override
+  public int[] encodeAsReference(String text, boolean addBos) {
+    return encode(text, addBos);
+  }
+
+  @Override
+  public String decodeAsReference(int[] ids) {
+    return decode(ids);
+  }
+
+  @Override
   public StreamingDecoder newDecoder() {
     return new Decoder();
   }

@@ -31,6 +31,27 @@ public interface Tokenizer {
   String decode(int[] ids);
 
   /**
+   * Encodes text as the tokenizer's own implementation does unless told otherwise: the tokenizers
+   * library finds special tokens in any text, SentencePiece never does. For comparisons; text that
+   * comes from elsewhere is safer with {@link #encode}.
+   *
+   * @param text any text
+   * @param addBos whether the model's own beginning-of-text token is put in front, if it has one
+   * @return the ids
+   */
+  int[] encodeAsReference(String text, boolean addBos);
+
+  /**
+   * Decodes ids as the tokenizer's own implementation does unless told otherwise: transformers
+   * keeps the names of special tokens, SentencePiece leaves control pieces out.
+   *
+   * @param ids the ids
+   * @return the text
+   * @throws IllegalArgumentException for an id outside the vocabulary
+   */
+  String decodeAsReference(int[] ids);
+
+  /**
    * A decoder for a stream of tokens; what it returns, joined, is {@link #decode} of them all.
    *
    * @return a new decoder, for one thread

@@ -29,11 +29,13 @@ public final class TokenizerConfig {
   private final Map<String, String> chatTemplates = new LinkedHashMap<>();
   private final List<AddedToken> addedTokens = new ArrayList<>();
   private final Optional<Boolean> addsBos;
+  private final String tokenizerClass;
 
   private TokenizerConfig(Path folder) throws IOException {
     file = folder.resolve(FILE);
     ObjectNode config = read(file);
     addsBos = flag(config, "add_bos_token");
+    tokenizerClass = config.path("tokenizer_class").asText();
     readControlTokens(file, config);
     readControlTokens(folder.resolve(OLDER_FILE), read(folder.resolve(OLDER_FILE)));
     readChatTemplates(config.path("chat_template"));
@@ -105,6 +107,20 @@ public final class TokenizerConfig {
           file, "add_bos_token", "true, but bos_token is not a token of the vocabulary");
     }
     return List.of(bos);
+  }
+
+  /** The class transformers loads it with, or nothing. */
+  String tokenizerClass() {
+    return tokenizerClass;
+  }
+
+  /** The control tokens that are in a vocabulary. */
+  List<AddedToken> controlTokens(Map<String, Integer> ids) {
+    return controlTokens.values().stream()
+        .distinct()
+        .filter(ids::containsKey)
+        .map(token -> AddedToken.control(ids.getOrDefault(token, 0), token))
+        .toList();
   }
 
   /** Tokens beyond the vocabulary, for folders without a tokenizer.json. */

@@ -10,13 +10,14 @@ public final class TokenizerFiles {
   private TokenizerFiles() {}
 
   /**
-   * Reads a folder's {@code tokenizer.json} or, where there is none, its {@code tokenizer.model}.
+   * Reads a folder's {@code tokenizer.json} or, where there is none, its {@code tokenizer.model} or
+   * its {@code vocab.json} with {@code merges.txt}.
    *
    * @param folder a Hugging Face model folder
    * @return its tokenizer
    * @throws dev.nibble.quantizer.format.ModelFormatException if a file is damaged or asks for
    *     something unsupported
-   * @throws NoSuchFileException if the folder has neither file
+   * @throws NoSuchFileException if the folder has none of these
    * @throws IOException if a file cannot be read
    */
   public static Tokenizer open(Path folder) throws IOException {
@@ -28,6 +29,11 @@ public final class TokenizerFiles {
     Path sentencePiece = folder.resolve("tokenizer.model");
     if (Files.exists(sentencePiece)) {
       return new SentencePieceTokenizer(SentencePieceModel.read(sentencePiece), config);
+    }
+    Path vocabulary = folder.resolve("vocab.json");
+    Path merges = folder.resolve("merges.txt");
+    if (Files.exists(vocabulary) && Files.exists(merges)) {
+      return TokenizerJson.read(vocabulary, merges, config);
     }
     throw new NoSuchFileException(
         folder.toString(),

@@ -1,5 +1,7 @@
 package dev.nibble.quantizer.tokenizer;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
@@ -46,13 +48,50 @@ final class TokenizerJson {
     try (JsonParser parser = StrictJson.parser(file, utf8)) {
       parser.nextToken();
       json.readTop(parser);
-      if (parser.nextToken() != null) {
-        throw new ModelFormatException(file, "JSON", "text after the object");
-      }
+      json.requireEnd(parser);
     } catch (JsonProcessingException e) {
       throw StrictJson.broken(file, "JSON", e);
     }
-    return json.build(config);
+    return json.build(config, json.addedTokens());
+  }
+
+  /**
+   * Reads the older pair of files, which GPT-2 and OPT come with: {@code vocab.json} and {@code
+   * merges.txt}, a merge a line.
+   */
+  static Tokenizer read(Path vocabulary, Path merges, TokenizerConfig config) throws IOException {
+    String type = config.tokenizerClass();
+    if (!type.isEmpty() && !type.equals("GPT2Tokenizer") && !type.equals("GPT2TokenizerFast")) {
+      throw new ModelFormatException(
+          config.file(),
+          "tokenizer_class",
+          "\"" + type + "\" is supported with a tokenizer.json only, not with merges.txt");
+    }
+    TokenizerJson json = new TokenizerJson(vocabulary);
+    try (JsonParser parser = StrictJson.parser(vocabulary, TokenizerLimits.read(vocabulary))) {
+      parser.nextToken();
+      json.readVocabulary(parser);
+      json.requireEnd(parser);
+    } catch (JsonProcessingException e) {
+      throw StrictJson.broken(vocabulary, "JSON", e);
+    }
+    String lines = new String(TokenizerLimits.read(merges), UTF_8);
+    for (String line :
+        lines.lines().filter(l -> !l.isBlank() && !l.startsWith("#version")).toList()) {
+      json.addMerge(line, merges.getFileName() + ": \"" + line + "\"");
+    }
+    JsonNode bytes =
+        TREES.createObjectNode().put("type", "ByteLevel").put("add_prefix_space", false);
+    json.top.put("pre_tokenizer", bytes);
+    json.top.put("decoder", bytes);
+    List<AddedToken> added = new ArrayList<>(config.controlTokens(json.ids));
+    return json.build(config, added);
+  }
+
+  private void requireEnd(JsonParser parser) throws IOException {
+    if (parser.nextToken() != null) {
+      throw new ModelFormatException(file, "JSON", "text after the object");
+    }
   }
 
   private void readTop(JsonParser parser) throws IOException {
@@ -107,9 +146,6 @@ final class TokenizerJson {
   private void readMerges(JsonParser parser) throws IOException {
     while (parser.nextToken() != JsonToken.END_ARRAY) {
       String field = "model.merges[" + mergeLefts.size() + "]";
-      if (mergeLefts.size() == TokenizerLimits.MAX_MERGES) {
-        throw refused("model.merges", "more than " + TokenizerLimits.MAX_MERGES + " merges");
-      }
       if (parser.currentToken() == JsonToken.VALUE_STRING) {
         addMerge(parser.getText(), field);
       } else if (parser.currentToken() == JsonToken.START_ARRAY) {
@@ -118,8 +154,7 @@ final class TokenizerJson {
         if (left == null || right == null || parser.nextToken() != JsonToken.END_ARRAY) {
           throw refused(field, "expected two strings");
         }
-        mergeLefts.add(left);
-        mergeRights.add(right);
+        addMerge(left, right, field);
       } else {
         throw refused(field, "expected a string or two");
       }
@@ -131,11 +166,19 @@ final class TokenizerJson {
     if (space < 0 || merge.indexOf(' ', space + 1) >= 0) {
       throw refused(field, "expected two tokens with a space between them");
     }
-    mergeLefts.add(merge.substring(0, space));
-    mergeRights.add(merge.substring(space + 1));
+    addMerge(merge.substring(0, space), merge.substring(space + 1), field);
   }
 
-  private Tokenizer build(TokenizerConfig config) throws ModelFormatException {
+  private void addMerge(String left, String right, String field) throws ModelFormatException {
+    if (mergeLefts.size() == TokenizerLimits.MAX_MERGES) {
+      throw refused(field, "more than " + TokenizerLimits.MAX_MERGES + " merges");
+    }
+    mergeLefts.add(left);
+    mergeRights.add(right);
+  }
+
+  private Tokenizer build(TokenizerConfig config, List<AddedToken> added)
+      throws ModelFormatException {
     String type = text(field(model, "type"), "BPE");
     if (!type.equals("BPE")) {
       throw refused("model.type", "the model " + type + " is not supported, only BPE");
@@ -171,7 +214,6 @@ final class TokenizerJson {
     BytePairModel pairs = new BytePairModel(Map.copyOf(ids), merges, rules);
 
     TokenizerSteps steps = new TokenizerSteps(file);
-    List<AddedToken> added = addedTokens();
     List<Integer> prefix = steps.prefix(field(top, "post_processor"));
     for (int id : prefix) {
       if (id < 0 || !usedIds.get(id)) {

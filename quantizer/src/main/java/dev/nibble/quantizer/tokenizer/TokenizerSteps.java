@@ -3,7 +3,6 @@ package dev.nibble.quantizer.tokenizer;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.nibble.quantizer.format.ModelFormatException;
 import java.nio.file.Path;
-import java.text.Normalizer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.UnaryOperator;
@@ -25,7 +24,7 @@ final class TokenizerSteps {
     String type = node.path("type").asText();
     switch (type) {
       case "NFC" -> {
-        return text -> Normalizer.normalize(text, Normalizer.Form.NFC);
+        return CanonicalComposition::compose;
       }
       case "Prepend" -> {
         String prefix = node.path("prepend").asText();

@@ -2,10 +2,17 @@ package dev.nibble.quantizer.tokenizer;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.nibble.quantizer.format.ModelFormatException;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -31,6 +38,46 @@ class BytePairTokenizerTest {
   }
 
   @Test
+  void specialTokensAreFoundAndKeptWhereTheReferenceDoesSo() throws IOException {
+    Tokenizer tokenizer = open("llama3");
+    int[] ids = tokenizer.encodeAsReference("a<|end|>", true);
+    assertArrayEquals(new int[] {420, tokenizer.encode("a", false)[0], 421}, ids);
+    assertEquals("<|begin|>a<|end|>", tokenizer.decodeAsReference(ids));
+    assertEquals("a", tokenizer.decode(ids));
+    assertEquals("a<|end|>", tokenizer.decode(tokenizer.encode("a<|end|>", true)));
+  }
+
+  @Test
+  void readsAVocabularyWithAListOfMerges(@TempDir Path folder) throws IOException {
+    Path whole = TokenizerVectors.FOLDERS.resolve("gpt2/tokenizer.json");
+    JsonNode model = new ObjectMapper().readTree(whole.toFile()).get("model");
+    StringBuilder merges = new StringBuilder("#version: 0.2\n");
+    for (JsonNode merge : model.get("merges")) {
+      merges.append(merge.get(0).textValue()).append(' ').append(merge.get(1).textValue());
+      merges.append('\n');
+    }
+    Files.writeString(folder.resolve("vocab.json"), model.get("vocab").toString());
+    Files.writeString(folder.resolve("merges.txt"), merges);
+    Files.writeString(
+        folder.resolve("tokenizer_config.json"),
+        """
+        {"tokenizer_class": "GPT2Tokenizer", "add_bos_token": true, "bos_token": "!"}\
+        """);
+    Tokenizer tokenizer = TokenizerFiles.open(folder);
+    Tokenizer reference = open("gpt2");
+    for (String text : List.of("It's 1234  words\n\n of\ttext", "", "\u00e9\uD83D\uDE00")) {
+      int[] ids = tokenizer.encode(text, false);
+      // The reference puts a space in front.
+      assertArrayEquals(reference.encode(" " + text, false), tokenizer.encode(" " + text, false));
+      assertEquals(text, tokenizer.decode(ids));
+    }
+    assertEquals(tokenizer.id("!").orElseThrow(), tokenizer.encode("a", true)[0]);
+    Files.writeString(
+        folder.resolve("tokenizer_config.json"), "{\"tokenizer_class\": \"RobertaTokenizer\"}");
+    assertThrows(ModelFormatException.class, () -> TokenizerFiles.open(folder));
+  }
+
+  @Test
   void brokenUtf8BecomesOneReplacementCharacterASequence() throws IOException {
     Tokenizer tokenizer = open("llama3");
     int[] ids = {
@@ -47,9 +94,21 @@ class BytePairTokenizerTest {
   @CsvSource(
       quoteCharacter = '"',
       value = {
-        "llama3,a", "llama3,\" \"", "llama3,7", "llama3,\"\n\"", "llama3,!", "llama3,\uD83D\uDE00",
-        "qwen2,a", "qwen2,\u0301", "qwen2,<strip>", "gpt2,a", "gpt2,\" \"", "prepend,a",
-        "prepend,\" \"", "metaspace-always,\"a \""
+        "llama3,a",
+        "llama3,\" \"",
+        "llama3,7",
+        "llama3,\"\n\"",
+        "llama3,!",
+        "llama3,\uD83D\uDE00",
+        "qwen2,a",
+        "qwen2,\u0301",
+        "qwen2,\u0301\u0316",
+        "qwen2,<strip>",
+        "gpt2,a",
+        "gpt2,\" \"",
+        "prepend,a",
+        "prepend,\" \"",
+        "metaspace-always,\"a \""
       })
   void encodesAMegabyteInLinearTime(String folder, String unit) throws IOException {
     TokenizerAsserts.assertLinear(open(folder), unit);

@@ -34,7 +34,7 @@ final class DetokenizeCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     int[] tokens = TokenIds.parse(ids.isEmpty() ? Inputs.read(host.in()) : String.join(" ", ids));
     Tokenizer tokenizer = TokenizerFiles.open(selection.source(host));
-    String text = tokenizer.decode(tokens);
+    String text = tokenizer.decodeAsReference(tokens);
     if (json) {
       host.results().json(Map.of("text", text));
     } else {

@@ -41,7 +41,7 @@ final class TokenizeCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     Tokenizer tokenizer = TokenizerFiles.open(selection.source(host));
-    int[] ids = tokenizer.encode(input(), !withoutBos);
+    int[] ids = tokenizer.encodeAsReference(input(), !withoutBos);
     if (json) {
       host.results().json(Map.of("ids", ids));
     } else {
