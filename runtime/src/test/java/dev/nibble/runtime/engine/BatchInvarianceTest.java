@@ -21,7 +21,7 @@ class BatchInvarianceTest {
       ModelOptions.DEFAULT.withContextLength(64).withSequences(MOST);
 
   @ParameterizedTest
-  @ValueSource(strings = {"W16A16", "W4A16g128", "W3A8g32sym", "W4A4Q4KV4H8"})
+  @ValueSource(strings = {"W16A16", "W16A8", "W4A16g128", "W3A8g32sym", "W4A4Q4KV4H8"})
   void batchesOf3And17EqualEachAlone(String scheme) {
     try (CpuEngine engine = engine(scheme)) {
       int[][] prompts = prompts(engine.vocabSize());
