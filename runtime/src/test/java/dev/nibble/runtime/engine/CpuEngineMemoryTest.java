@@ -18,6 +18,9 @@ class CpuEngineMemoryTest {
   private static final int SEQUENCES = 2;
   private static final int CONTEXT = 1024;
 
+  /** Steps after which the vector loops are compiled and in use. */
+  private static final int WARM_UP = 300;
+
   private static final int ROUNDS = 40;
   private static final int STEPS = 12;
   private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
@@ -34,6 +37,7 @@ class CpuEngineMemoryTest {
         engine.prefill(sequences[0], new int[] {5, 6, 7}),
         engine.prefill(sequences[1], new int[] {9})
       };
+      step(engine, sequences, tokens, WARM_UP);
       long[] threads = THREADS.getAllThreadIds();
       long allocated = Long.MAX_VALUE;
       // It takes the compilers some steps to find what needs no object, and other threads of the
