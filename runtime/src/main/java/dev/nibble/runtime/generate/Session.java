@@ -210,8 +210,13 @@ public final class Session implements AutoCloseable {
       decoder = model.tokenizer().newDecoder();
       // The prompt goes first so that spaces between it and the answer are kept.
       for (int id : prompt) {
-        decoder.next(id);
+        decoded(id);
       }
+    }
+
+    /** A head may be padded past the tokenizer's last id; such a token has no text. */
+    private String decoded(int id) {
+      return id < model.tokenizer().vocabSize() ? decoder.next(id) : "";
     }
 
     void add(int id) {
@@ -219,7 +224,7 @@ public final class Session implements AutoCloseable {
     }
 
     void next(int id) {
-      emit(stops.next(decoder.next(id)));
+      emit(stops.next(decoded(id)));
     }
 
     void finish() {
