@@ -35,8 +35,6 @@ final class CodeWords implements PreparedMatrix {
   /** Columns of a run where a row has one scale: sums of integer products stay below 2^24. */
   static final int LONGEST_RUN = 128;
 
-  private static final int CORNER_COLUMNS = 32;
-
   private static final ValueLayout.OfInt WORD = ValueLayout.JAVA_INT;
   private static final ValueLayout.OfShort HALF = ValueLayout.JAVA_SHORT_UNALIGNED;
 
@@ -57,13 +55,6 @@ final class CodeWords implements PreparedMatrix {
     CodeWords made = new CodeWords(layout, arena.allocate(bytes, BLOCK_BYTES));
     workers.run(layout.rowBlocks(), (from, to, worker) -> made.fill(weights, from, to));
     return made;
-  }
-
-  /** The first words, taken for a matrix of one block and few columns: enough to try kernels on. */
-  CodeWords corner() {
-    int columns = Math.min(CORNER_COLUMNS, layout.columns());
-    PackedLayout small = new PackedLayout(layout.bits(), BLOCK, columns, layout.groupSize());
-    return new CodeWords(small, words.asSlice(0, blockBytes(small)));
   }
 
   @Override

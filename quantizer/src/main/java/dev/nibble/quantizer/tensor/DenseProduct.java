@@ -101,8 +101,8 @@ final class DenseProduct {
   static Runnable sampleOfOne(Matrix w) {
     int columns = sampleColumns(w);
     float[] x = new float[columns];
-    float[] sums = new float[LANES];
-    return () -> DensePanels.dotRow(w.dtype(), w.data(), 0, columns, x, 0, sums, 0);
+    float[] sums = new float[ROWS * LANES];
+    return () -> DensePanels.dot(w.dtype(), w.data(), 0, 0, columns, x, 0, sums, 0);
   }
 
   /** As {@link PackedProduct#sampleOfMany}. */
@@ -129,13 +129,11 @@ final class DenseProduct {
     for (int unit = from; unit < to; unit++) {
       int row = unit * ROWS;
       int rows = Math.min(ROWS, w.rows() - row);
-      if (compiled && tokens == 1) {
-        for (int r = 0; r < rows; r++) {
-          long index = (long) (row + r) * w.columns();
-          DensePanels.dotRow(w.dtype(), w.data(), index, whole, x, xOffset, s.sums, r * LANES);
-        }
+      Arrays.fill(s.sums, 0, tokens * ROWS * LANES, 0);
+      if (compiled && tokens == 1 && rows == ROWS) {
+        long index = (long) row * w.columns();
+        DensePanels.dot(w.dtype(), w.data(), index, w.columns(), whole, x, xOffset, s.sums, 0);
       } else {
-        Arrays.fill(s.sums, 0, tokens * ROWS * LANES, 0);
         for (int column = 0; column < whole; column += COLUMNS) {
           multiplyPanel(w, row, rows, column, Math.min(COLUMNS, whole - column), s);
         }

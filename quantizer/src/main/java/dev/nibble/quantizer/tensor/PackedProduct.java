@@ -182,17 +182,13 @@ final class PackedProduct {
     CodeWords w = Objects.requireNonNull(weights);
     Scratch s = scratch[worker];
     for (int block = from; block < to; block++) {
-      if (compiled && tokens == 1) {
-        CodeDots.dot(w, w.block(block), inputs, sums, s.results);
-      } else {
-        Arrays.fill(s.results, 0, tokens * BLOCK, 0);
-        long scales = w.block(block);
-        long codes = scales + CodeWords.BLOCK_BYTES;
-        for (int run = 0; run < w.runs(); run++) {
-          multiplyRun(w, run, scales, codes, s);
-          scales += w.scaleStride();
-          codes += w.codeStride();
-        }
+      Arrays.fill(s.results, 0, tokens * BLOCK, 0);
+      long scales = w.block(block);
+      long codes = scales + CodeWords.BLOCK_BYTES;
+      for (int run = 0; run < w.runs(); run++) {
+        multiplyRun(w, run, scales, codes, s);
+        scales += w.scaleStride();
+        codes += w.codeStride();
       }
       int rows = Math.min(BLOCK, w.rows() - block * BLOCK);
       for (int t = 0; t < tokens; t++) {
@@ -207,6 +203,9 @@ final class PackedProduct {
     int at = run * w.runColumns();
     if (!compiled) {
       multiplyPlainly(w, run, scales, codes, s);
+    } else if (tokens == 1) {
+      CodeDots.dot(w.bits(), w.words(), codes, units, inputs, at, s.dots);
+      PanelKernels.add(w.words(), scales, s.dots, 1, sums, run, 0, s.results, 0);
     } else {
       CodePanels.expand(w.bits(), w.words(), codes, units, s.panel);
       int columns = units * w.unitColumns();
@@ -241,17 +240,20 @@ final class PackedProduct {
    * Runs the vector kernels of one token on a little of the weights: of theirs, as the compiler
    * takes their kind of memory into account.
    */
-  static Runnable sampleOfOne(CodeWords weights) {
-    CodeWords w = weights.corner();
-    float[] x = new float[w.runColumns()];
-    float[] y = new float[BLOCK];
-    return () -> CodeDots.dot(w, w.block(0), x, x, y);
+  static Runnable sampleOfOne(CodeWords w) {
+    int units = Math.min(4, w.units(0));
+    float[] x = new float[units * w.unitColumns()];
+    float[] dots = new float[2 * BLOCK];
+    return () -> {
+      long codes = w.block(0) + CodeWords.BLOCK_BYTES;
+      CodeDots.dot(w.bits(), w.words(), codes, units, x, 0, dots);
+      PanelKernels.add(w.words(), w.block(0), dots, 1, x, 0, 0, dots, BLOCK);
+    };
   }
 
   /** As {@link #sampleOfOne} for more tokens. */
-  static Runnable sampleOfMany(CodeWords weights) {
-    CodeWords w = weights.corner();
-    int units = w.units(0);
+  static Runnable sampleOfMany(CodeWords w) {
+    int units = Math.min(4, w.units(0));
     int columns = units * w.unitColumns();
     float[] panel = new float[columns * BLOCK];
     float[] x = new float[columns];

@@ -21,9 +21,6 @@ final class PanelKernels {
 
   private static final int LANES = FLOATS.length();
 
-  /** Lanes of a 512-bit vector. */
-  private static final int WIDE = 16;
-
   /** An fp16's bits, moved to a float's places, are the number times 2^-112. */
   static final float HALF_BIAS = 0x1p112f;
 
@@ -55,16 +52,6 @@ final class PanelKernels {
 
   /** As {@link #one} for four tokens, {@code stride} apart in x and 64 in dots from 0. */
   static void four(float[] panel, int columns, float[] x, int at, int stride, float[] dots) {
-    if (LANES < WIDE) {
-      fourNarrow(panel, columns, x, at, stride, dots);
-    } else {
-      fourWide(panel, columns, x, at, stride, dots);
-    }
-  }
-
-  /** Sums in 16 registers of the 32 that come with 512-bit vectors. */
-  private static void fourWide(
-      float[] panel, int columns, float[] x, int at, int stride, float[] dots) {
     for (int i = 0; i < BLOCK; i += 4 * LANES) {
       FloatVector a0 = FloatVector.zero(FLOATS);
       FloatVector b0 = a0;
@@ -125,46 +112,6 @@ final class PanelKernels {
       b3.intoArray(dots, i + 3 * BLOCK + LANES);
       c3.intoArray(dots, i + 3 * BLOCK + 2 * LANES);
       d3.intoArray(dots, i + 3 * BLOCK + 3 * LANES);
-    }
-  }
-
-  /** Sums in 8 registers of the 16 that AVX2 has. */
-  private static void fourNarrow(
-      float[] panel, int columns, float[] x, int at, int stride, float[] dots) {
-    for (int i = 0; i < BLOCK; i += 2 * LANES) {
-      FloatVector a0 = FloatVector.zero(FLOATS);
-      FloatVector b0 = a0;
-      FloatVector a1 = a0;
-      FloatVector b1 = a0;
-      FloatVector a2 = a0;
-      FloatVector b2 = a0;
-      FloatVector a3 = a0;
-      FloatVector b3 = a0;
-      int p = i;
-      for (int k = at; k < at + columns; k++, p += BLOCK) {
-        FloatVector a = FloatVector.fromArray(FLOATS, panel, p);
-        FloatVector b = FloatVector.fromArray(FLOATS, panel, p + LANES);
-        FloatVector v = FloatVector.broadcast(FLOATS, x[k]);
-        a0 = a.fma(v, a0);
-        b0 = b.fma(v, b0);
-        v = FloatVector.broadcast(FLOATS, x[k + stride]);
-        a1 = a.fma(v, a1);
-        b1 = b.fma(v, b1);
-        v = FloatVector.broadcast(FLOATS, x[k + 2 * stride]);
-        a2 = a.fma(v, a2);
-        b2 = b.fma(v, b2);
-        v = FloatVector.broadcast(FLOATS, x[k + 3 * stride]);
-        a3 = a.fma(v, a3);
-        b3 = b.fma(v, b3);
-      }
-      a0.intoArray(dots, i);
-      b0.intoArray(dots, i + LANES);
-      a1.intoArray(dots, i + BLOCK);
-      b1.intoArray(dots, i + BLOCK + LANES);
-      a2.intoArray(dots, i + 2 * BLOCK);
-      b2.intoArray(dots, i + 2 * BLOCK + LANES);
-      a3.intoArray(dots, i + 3 * BLOCK);
-      b3.intoArray(dots, i + 3 * BLOCK + LANES);
     }
   }
 
