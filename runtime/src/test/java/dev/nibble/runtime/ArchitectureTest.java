@@ -93,10 +93,8 @@ class ArchitectureTest {
                     .map(module -> root.resolve(module).resolve("target/classes"))
                     .toList());
     for (String part : ALLOWED.keySet()) {
-      if (!part.equals("runtime.kernel")) { // comes with the CUDA engine
-        assertFalse(
-            classes.that(resideInAnyPackage(OURS + part + "..")).isEmpty(), "no classes: " + part);
-      }
+      assertFalse(
+          classes.that(resideInAnyPackage(OURS + part + "..")).isEmpty(), "no classes: " + part);
     }
   }
 

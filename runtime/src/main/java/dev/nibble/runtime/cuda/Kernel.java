@@ -8,16 +8,41 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
-/** A kernel that takes one struct. Usable while its library is open. */
+/**
+ * A kernel that takes one struct. Usable while its library is open, by one thread at a time; a
+ * launch allocates nothing off the heap.
+ */
 public final class Kernel {
   private final KernelLibrary library;
   private final String name;
   private final MemorySegment function;
+  private final MemorySegment launch;
+  private final MemorySegment attribute;
+  private final MemorySegment parameters;
 
   Kernel(KernelLibrary library, String name, MemorySegment function) {
     this.library = library;
     this.name = name;
     this.function = function;
+    Arena arena = library.arena();
+    launch = CUlaunchConfig.allocate(arena);
+    attribute = CUlaunchAttribute.allocate(arena);
+    parameters = arena.allocate(ValueLayout.ADDRESS);
+    CUlaunchAttribute.id(
+        attribute, cuda_constants.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION());
+    CUlaunchAttributeValue.programmaticStreamSerializationAllowed(
+        CUlaunchAttribute.value(attribute), 1);
+    CUlaunchConfig.attrs(launch, attribute);
+  }
+
+  /**
+   * Room for its struct.
+   *
+   * @param bytes of the struct
+   * @return zeros, there while the library is open
+   */
+  public MemorySegment newArguments(long bytes) {
+    return library.arena().allocate(bytes, Long.BYTES);
   }
 
   /**
@@ -70,32 +95,23 @@ public final class Kernel {
    */
   public void launch(Stream stream, LaunchConfig config, MemorySegment arguments) {
     CudaDriver driver = library.driver();
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment launch = CUlaunchConfig.allocate(arena);
-      CUlaunchConfig.gridDimX(launch, config.grid().x());
-      CUlaunchConfig.gridDimY(launch, config.grid().y());
-      CUlaunchConfig.gridDimZ(launch, config.grid().z());
-      CUlaunchConfig.blockDimX(launch, config.block().x());
-      CUlaunchConfig.blockDimY(launch, config.block().y());
-      CUlaunchConfig.blockDimZ(launch, config.block().z());
-      CUlaunchConfig.sharedMemBytes(launch, config.sharedBytes());
-      CUlaunchConfig.hStream(launch, stream.handle());
-      switch (config.start()) {
-        case AFTER_PREVIOUS -> CUlaunchConfig.numAttrs(launch, 0);
-        case WHEN_PREVIOUS_ALLOWS -> {
-          MemorySegment attribute = CUlaunchAttribute.allocate(arena);
-          CUlaunchAttribute.id(
-              attribute, cuda_constants.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION());
-          CUlaunchAttributeValue.programmaticStreamSerializationAllowed(
-              CUlaunchAttribute.value(attribute), 1);
-          CUlaunchConfig.attrs(launch, attribute);
-          CUlaunchConfig.numAttrs(launch, 1);
-        }
-      }
-      MemorySegment parameters = arena.allocateFrom(ValueLayout.ADDRESS, arguments);
-      library.device.check(
-          "cuLaunchKernelEx",
-          driver.cuLaunchKernelEx(launch, function, parameters, MemorySegment.NULL));
-    }
+    CUlaunchConfig.gridDimX(launch, config.grid().x());
+    CUlaunchConfig.gridDimY(launch, config.grid().y());
+    CUlaunchConfig.gridDimZ(launch, config.grid().z());
+    CUlaunchConfig.blockDimX(launch, config.block().x());
+    CUlaunchConfig.blockDimY(launch, config.block().y());
+    CUlaunchConfig.blockDimZ(launch, config.block().z());
+    CUlaunchConfig.sharedMemBytes(launch, config.sharedBytes());
+    CUlaunchConfig.hStream(launch, stream.handle());
+    CUlaunchConfig.numAttrs(
+        launch,
+        switch (config.start()) {
+          case AFTER_PREVIOUS -> 0;
+          case WHEN_PREVIOUS_ALLOWS -> 1;
+        });
+    parameters.set(ValueLayout.ADDRESS, 0, arguments);
+    library.device.check(
+        "cuLaunchKernelEx",
+        driver.cuLaunchKernelEx(launch, function, parameters, MemorySegment.NULL));
   }
 }

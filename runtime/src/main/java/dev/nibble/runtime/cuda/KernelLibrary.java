@@ -7,6 +7,9 @@ import java.lang.foreign.MemorySegment;
 public final class KernelLibrary extends DeviceResource {
   private final MemorySegment handle;
 
+  /** Holds what launches are described in. */
+  private final Arena arena = Arena.ofShared();
+
   KernelLibrary(Device device, MemorySegment handle) {
     super(device);
     this.handle = handle;
@@ -32,8 +35,14 @@ public final class KernelLibrary extends DeviceResource {
     }
   }
 
+  Arena arena() {
+    requireOpen();
+    return arena;
+  }
+
   @Override
   int free(CudaDriver driver) {
+    arena.close();
     return driver.cuLibraryUnload(handle);
   }
 
