@@ -8,6 +8,9 @@ import dev.nibble.bindings.cuda.CUuuid;
 import dev.nibble.bindings.cuda.cuda_constants;
 import dev.nibble.bindings.kernels.act_quant_args;
 import dev.nibble.bindings.kernels.act_quant_h;
+import dev.nibble.bindings.kernels.gemv_args;
+import dev.nibble.bindings.kernels.gemv_h;
+import dev.nibble.bindings.kernels.gemv_segment;
 import org.junit.jupiter.api.Test;
 
 /** Sizes and offsets as the CUDA compiler prints them, x86-64. */
@@ -34,6 +37,8 @@ class StructLayoutTest {
   @Test
   void kernelArguments() {
     assertEquals(act_quant_h.ACT_QUANT_ARGS_BYTES(), act_quant_args.sizeof());
+    assertEquals(gemv_h.GEMV_SEGMENT_BYTES(), gemv_segment.sizeof());
+    assertEquals(gemv_h.GEMV_ARGS_BYTES(), gemv_args.sizeof());
     assertEquals(40, act_quant_args.x_stride$offset());
     assertEquals(60, act_quant_args.range$offset());
   }

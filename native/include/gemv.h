@@ -1,0 +1,161 @@
+// Decode's weight stream: y = W x for 1 to GEMV_MAX_TOKENS tokens, W packed in 2, 3, 4, 6 or 8 bits
+// (packed_layout.h), x 16 bits or wider. Floor: the packed bytes at the memory's read bandwidth; on an
+// H200 (4.57 TB/s) a W4 matrix of groups of 128 needs 0.115 us for each million weights.
+//
+// One launch takes up to GEMV_MAX_SEGMENTS matrices that read the same x (q, k, v; gate, up). Their
+// qweight, scales and zeros lie one after the other, so that they look like one matrix of their padded
+// rows; each has its own output.
+//
+// Arithmetic, the same for every number of tokens and every launch shape, so that a token's result
+// does not depend on its batch:
+//   x of each run of min(group, 128) columns becomes q = round(x 32512 / max |x|), an integer of 15
+//   bits and a sign, held as int8 high and low parts; a run's product is the exact integer
+//   d = sum (code - zero) q, times (scale * run scale) in fp32. The runs of a 512-column block add up
+//   as four interleaved sums and then ((0 + 1) + (2 + 3)), the blocks from left to right. With
+//   a norm, q is taken of x * weight, and the reciprocal root mean square multiplies the sum.
+//
+// Kernel: gemv_w<bits>_g<run>_m<t> in the image gemv_w<bits>; run = 128 where group_size is 0, else
+// group_size; t = 1, 2 or 4, the least that holds the tokens. Launch (see gemv_plan):
+//   grid (gemv_grid, 1, 1), block (32 * warps, 1, 1), dynamic shared memory gemv_shared_bytes.
+// With programmatic dependent launch the kernel reads qweight, scales, zeros, norm_weight and
+// channel_order before it waits for the kernel before it: nothing in flight may still write those.
+#ifndef NIBBLE_GEMV_H
+#define NIBBLE_GEMV_H
+
+#include <assert.h>
+#include <stdint.h>
+
+#include "packed_layout.h"
+
+#define GEMV_MAX_TOKENS 4
+#define GEMV_MAX_SEGMENTS 3
+#define GEMV_MAX_WARPS 16
+#define GEMV_MAX_STAGES 8
+#define GEMV_STAGE_COLUMNS 256   // columns of a stage of a warp's ring
+#define GEMV_TASK_COLUMNS 256    // columns of x that a warp quantizes at a time
+#define GEMV_SEGMENT_BYTES 48
+#define GEMV_ARGS_BYTES 232
+
+// Shared memory of a block that leaves room for the next kernel's first block on the same
+// multiprocessor of an H100 or H200 (228 KiB, 1 KiB of it taken for each block).
+#define GEMV_SHARED_TARGET 115712
+
+// What happens to v = (W x)[row] + bias[row] + addend[row].
+#define GEMV_STORE_F16 0   // y fp16: v
+#define GEMV_STORE_F32 1   // y fp32: v
+#define GEMV_ADD_F32 2     // y fp32: y + v
+#define GEMV_RELU_F16 3    // y fp16: max(v, 0)
+#define GEMV_SWIGLU_F16 4  // y of segment 0, fp16: silu(v of segment 0) * v of segment 1
+
+struct gemv_segment {
+  // [tokens, y_stride] of the epilogue's type, columns 0 to rows - 1 written.
+  void* y;
+  // fp32 [rows], or null.
+  const float* bias;
+  // fp32 [tokens, addend_stride], or null: what outlier columns add.
+  const float* addend;
+  int64_t y_stride;
+  int64_t addend_stride;
+  // Unpadded rows of this matrix.
+  int32_t rows;
+  int32_t reserved;
+};
+
+struct gemv_args {
+  // Packed codes of all segments; 16-byte aligned.
+  const uint8_t* qweight;
+  // fp16 scales of all segments; 16-byte aligned.
+  const void* scales;
+  // u8 zeros of all segments; 16-byte aligned. Null: symmetric, 2^(bits-1).
+  const uint8_t* zeros;
+  // fp16 [tokens, x_stride], or with a norm fp32 [tokens, x_stride]; 16-byte aligned.
+  const void* x;
+  // fp32 [columns]; 16-byte aligned. Null: no norm, x is fp16. Else RMSNorm comes first.
+  const float* norm_weight;
+  // [columns]: column i of the product reads channel channel_order[i] of x and norm_weight. Only
+  // with a norm; null: in order. 16-byte aligned.
+  const uint16_t* channel_order;
+  struct gemv_segment segments[GEMV_MAX_SEGMENTS];
+  // Elements from one token to the next: a multiple of 8.
+  int64_t x_stride;
+  // Added to the mean square.
+  float epsilon;
+  // Unpadded columns.
+  int32_t columns;
+  int32_t tokens;
+  // 32, 64 or 128, or 0 for one scale a row.
+  int32_t group_size;
+  int32_t segment_count;
+  int32_t epilogue;
+  // Stages of each warp's ring, from gemv_plan.
+  int32_t stages;
+  int32_t reserved;
+};
+
+#ifdef __cplusplus
+static_assert(sizeof(struct gemv_segment) == GEMV_SEGMENT_BYTES, "the launcher fills these bytes");
+static_assert(sizeof(struct gemv_args) == GEMV_ARGS_BYTES, "the launcher fills these bytes");
+#endif
+
+// The launcher mirrors what follows; padded_rows is the sum of all segments' padded rows, tokens the
+// kernel's t.
+
+NIBBLE_INLINE int64_t gemv_ceil(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Work items: 16 rows (W3: 32), and for GEMV_SWIGLU_F16 the same rows of gate and up.
+NIBBLE_INLINE int64_t gemv_items(int bits, int64_t padded_rows, int epilogue) {
+  return padded_rows / nibble_tile_rows(bits) / (epilogue == GEMV_SWIGLU_F16 ? 2 : 1);
+}
+
+NIBBLE_INLINE int64_t gemv_grid(int bits, int64_t padded_rows, int epilogue,
+                                int multiprocessors) {
+  int64_t items = gemv_items(bits, padded_rows, epilogue);
+  return items < multiprocessors ? items : multiprocessors;
+}
+
+// Bytes of a stage: codes, scales, zeros of GEMV_STAGE_COLUMNS columns of a tile's rows.
+NIBBLE_INLINE int gemv_stage_bytes(int bits, int group_size) {
+  int groups = group_size == 0 ? 0 : GEMV_STAGE_COLUMNS / group_size;
+  return nibble_tile_rows(bits) * (GEMV_STAGE_COLUMNS / 8 * bits + 3 * groups);
+}
+
+// Shared bytes besides the rings: x in int8 parts, its run scales and sums, the sums of squares, and
+// every column block's partial results.
+NIBBLE_INLINE int64_t gemv_fixed_bytes(int bits, int64_t padded_rows, int64_t columns,
+                                       int group_size, int tokens, int epilogue,
+                                       int multiprocessors) {
+  int64_t blocks = gemv_ceil(columns, NIBBLE_COLUMN_BLOCK);
+  int64_t x_columns = blocks * NIBBLE_COLUMN_BLOCK;
+  int run = group_size == 0 ? 128 : group_size;
+  int64_t grid = gemv_grid(bits, padded_rows, epilogue, multiprocessors);
+  int64_t mine = gemv_ceil(gemv_items(bits, padded_rows, epilogue), grid) *
+                 (epilogue == GEMV_SWIGLU_F16 ? 2 : 1);
+  return tokens * (2 * x_columns + 8 * (x_columns / run) + 4 * (x_columns / GEMV_TASK_COLUMNS) +
+                   4 * mine * blocks * nibble_tile_rows(bits));
+}
+
+// Dynamic shared bytes; each stage has a barrier of 8 bytes.
+NIBBLE_INLINE int64_t gemv_shared_bytes(int bits, int group_size, int warps, int stages,
+                                        int64_t fixed_bytes) {
+  return (int64_t)warps * stages * (gemv_stage_bytes(bits, group_size) + 8) + fixed_bytes;
+}
+
+// Warps of a block: of 16, 14 and 12 those whose ring of at most GEMV_MAX_STAGES stages is largest
+// within GEMV_SHARED_TARGET; where not even 12 warps have 2 stages, 8 warps of 2, to be refused if
+// gemv_shared_bytes is more than a block may have.
+NIBBLE_INLINE int gemv_plan(int bits, int group_size, int64_t fixed_bytes, int* warps) {
+  int64_t stage = gemv_stage_bytes(bits, group_size) + 8;
+  int best = 0, w;
+  *warps = 8;
+  for (w = GEMV_MAX_WARPS; w >= 12; w -= 2) {
+    int64_t stages = (GEMV_SHARED_TARGET - fixed_bytes) / (w * stage);
+    if (stages > GEMV_MAX_STAGES) stages = GEMV_MAX_STAGES;
+    if (stages >= 2 && w * stages > (int64_t)*warps * best) {
+      *warps = w;
+      best = (int)stages;
+    }
+  }
+  return best == 0 ? 2 : best;
+}
+
+#endif  // NIBBLE_GEMV_H
