@@ -75,7 +75,8 @@ struct gemv_args {
   // [columns]: column i of the product reads channel channel_order[i] of x and norm_weight. Only
   // with a norm; null: in order. 16-byte aligned.
   const uint16_t* channel_order;
-  struct gemv_segment segments[GEMV_MAX_SEGMENTS];
+  // GEMV_MAX_SEGMENTS of them.
+  struct gemv_segment segments[3];
   // Elements from one token to the next: a multiple of 8.
   int64_t x_stride;
   // Added to the mean square.
