@@ -8,6 +8,10 @@ import dev.nibble.bindings.cuda.CUuuid;
 import dev.nibble.bindings.cuda.cuda_constants;
 import dev.nibble.bindings.kernels.act_quant_args;
 import dev.nibble.bindings.kernels.act_quant_h;
+import dev.nibble.bindings.kernels.gemm_args;
+import dev.nibble.bindings.kernels.gemm_h;
+import dev.nibble.bindings.kernels.gemm_tile_args;
+import dev.nibble.bindings.kernels.gemm_tile_h;
 import dev.nibble.bindings.kernels.gemv_args;
 import dev.nibble.bindings.kernels.gemv_h;
 import dev.nibble.bindings.kernels.gemv_segment;
@@ -37,6 +41,8 @@ class StructLayoutTest {
   @Test
   void kernelArguments() {
     assertEquals(act_quant_h.ACT_QUANT_ARGS_BYTES(), act_quant_args.sizeof());
+    assertEquals(gemm_h.GEMM_ARGS_BYTES(), gemm_args.sizeof());
+    assertEquals(gemm_tile_h.GEMM_TILE_ARGS_BYTES(), gemm_tile_args.sizeof());
     assertEquals(gemv_h.GEMV_SEGMENT_BYTES(), gemv_segment.sizeof());
     assertEquals(gemv_h.GEMV_ARGS_BYTES(), gemv_args.sizeof());
     assertEquals(40, act_quant_args.x_stride$offset());
