@@ -8,6 +8,14 @@ import dev.nibble.bindings.cuda.CUuuid;
 import dev.nibble.bindings.cuda.cuda_constants;
 import dev.nibble.bindings.kernels.act_quant_args;
 import dev.nibble.bindings.kernels.act_quant_h;
+import dev.nibble.bindings.kernels.activation_args;
+import dev.nibble.bindings.kernels.activation_h;
+import dev.nibble.bindings.kernels.attention_decode_args;
+import dev.nibble.bindings.kernels.attention_decode_h;
+import dev.nibble.bindings.kernels.attention_prefill_args;
+import dev.nibble.bindings.kernels.attention_prefill_h;
+import dev.nibble.bindings.kernels.embedding_args;
+import dev.nibble.bindings.kernels.embedding_h;
 import dev.nibble.bindings.kernels.gemm_args;
 import dev.nibble.bindings.kernels.gemm_h;
 import dev.nibble.bindings.kernels.gemm_tile_args;
@@ -15,6 +23,15 @@ import dev.nibble.bindings.kernels.gemm_tile_h;
 import dev.nibble.bindings.kernels.gemv_args;
 import dev.nibble.bindings.kernels.gemv_h;
 import dev.nibble.bindings.kernels.gemv_segment;
+import dev.nibble.bindings.kernels.kv_stage_args;
+import dev.nibble.bindings.kernels.kv_stage_h;
+import dev.nibble.bindings.kernels.rope_append_args;
+import dev.nibble.bindings.kernels.rope_append_h;
+import dev.nibble.bindings.kernels.row_norm_args;
+import dev.nibble.bindings.kernels.row_norm_h;
+import dev.nibble.bindings.kernels.sample_args;
+import dev.nibble.bindings.kernels.sample_h;
+import dev.nibble.bindings.kernels.sample_parameters;
 import org.junit.jupiter.api.Test;
 
 /** Sizes and offsets as the CUDA compiler prints them, x86-64. */
@@ -45,6 +62,16 @@ class StructLayoutTest {
     assertEquals(gemm_tile_h.GEMM_TILE_ARGS_BYTES(), gemm_tile_args.sizeof());
     assertEquals(gemv_h.GEMV_SEGMENT_BYTES(), gemv_segment.sizeof());
     assertEquals(gemv_h.GEMV_ARGS_BYTES(), gemv_args.sizeof());
+    assertEquals(activation_h.ACTIVATION_ARGS_BYTES(), activation_args.sizeof());
+    assertEquals(attention_decode_h.ATTENTION_DECODE_ARGS_BYTES(), attention_decode_args.sizeof());
+    assertEquals(
+        attention_prefill_h.ATTENTION_PREFILL_ARGS_BYTES(), attention_prefill_args.sizeof());
+    assertEquals(embedding_h.EMBEDDING_ARGS_BYTES(), embedding_args.sizeof());
+    assertEquals(kv_stage_h.KV_STAGE_ARGS_BYTES(), kv_stage_args.sizeof());
+    assertEquals(row_norm_h.ROW_NORM_ARGS_BYTES(), row_norm_args.sizeof());
+    assertEquals(rope_append_h.ROPE_APPEND_ARGS_BYTES(), rope_append_args.sizeof());
+    assertEquals(sample_h.SAMPLE_ARGS_BYTES(), sample_args.sizeof());
+    assertEquals(sample_h.SAMPLE_PARAMETERS_BYTES(), sample_parameters.sizeof());
     assertEquals(40, act_quant_args.x_stride$offset());
     assertEquals(60, act_quant_args.range$offset());
   }

@@ -1,0 +1,70 @@
+// Chooses the next token of each sequence and moves the sequence on by it: repetition penalty, then
+// temperature, top-k, top-p, min-p in this order, then one draw. Temperature 0 takes the largest
+// logit, the smallest id among equals. The random numbers are java.util.SplittableRandom's.
+//
+// A sequence whose position is negative is idle: nothing of it is touched. Logits that are not
+// finite set status[row] to 1 and stop the sequence there: nothing else of it is touched.
+//   grid (SAMPLE_PARTS, rows, 1), block (SAMPLE_THREADS, 1, 1), no dynamic shared memory.
+#ifndef NIBBLE_SAMPLE_H
+#define NIBBLE_SAMPLE_H
+
+#include <assert.h>
+#include <stdint.h>
+
+#define SAMPLE_PARTS 8
+#define SAMPLE_THREADS 1024
+#define SAMPLE_MAX_VOCAB 1048576
+#define SAMPLE_PARAMETERS_BYTES 32
+#define SAMPLE_ARGS_BYTES 120
+
+// As dev.nibble.runtime.engine.SamplingParameters.
+struct sample_parameters {
+  // State of the random numbers; at first the seed.
+  uint64_t random;
+  // 0 for greedy.
+  float temperature;
+  // 1 for all.
+  float top_p;
+  // 0 for none.
+  float min_p;
+  // 1 for none.
+  float repetition_penalty;
+  // 0 for all.
+  int32_t top_k;
+  int32_t reserved;
+};
+
+struct sample_args {
+  // fp32 [rows, logits_stride]; changed where a penalty applies.
+  float* logits;
+  // [rows].
+  struct sample_parameters* parameters;
+  // [rows]: the token chosen.
+  int32_t* tokens;
+  // [rows]: plus 1; the position of the token chosen.
+  int32_t* positions;
+  // [rows, history_stride]: tokens of the sequence, to which the new one is added at its position;
+  // null where no penalty is other than 1.
+  int32_t* history;
+  // [rows].
+  int32_t* status;
+  // [rows, SAMPLE_PARTS] of 16 bytes.
+  void* partials;
+  // [rows], zeros before the first launch and after each.
+  uint32_t* arrivals;
+  // [rows, vocab padded to a power of 2] of 8 bytes; read where a temperature is not 0.
+  void* candidates;
+  // Elements from one row to the next.
+  int64_t logits_stride;
+  int64_t history_stride;
+  int64_t candidates_stride;
+  // At most SAMPLE_MAX_VOCAB.
+  int32_t vocab;
+  int32_t rows;
+  int32_t reserved[4];
+};
+
+static_assert(sizeof(struct sample_parameters) == SAMPLE_PARAMETERS_BYTES, "the host fills these bytes");
+static_assert(sizeof(struct sample_args) == SAMPLE_ARGS_BYTES, "the launcher fills these bytes");
+
+#endif  // NIBBLE_SAMPLE_H
