@@ -5,6 +5,7 @@ module dev.nibble.quantizer {
   requires org.slf4j;
   requires static transitive org.jspecify;
 
+  exports dev.nibble.quantizer.calibration;
   exports dev.nibble.quantizer.format;
   exports dev.nibble.quantizer.method;
   exports dev.nibble.quantizer.tensor;

@@ -43,7 +43,16 @@ class ArchitectureTest {
           Map.entry("quantizer.format", Set.of("com.fasterxml.jackson")),
           Map.entry("quantizer.tokenizer", Set.of("quantizer.format", "com.fasterxml.jackson")),
           Map.entry("quantizer.tensor", Set.of("quantizer.format", "jdk.incubator.vector")),
-          Map.entry("quantizer.method", Set.of("quantizer.format", "quantizer.tensor")),
+          Map.entry(
+              "quantizer.calibration",
+              Set.of("quantizer.format", "quantizer.tensor", "quantizer.tokenizer")),
+          Map.entry(
+              "quantizer.method",
+              Set.of(
+                  "quantizer.calibration",
+                  "quantizer.format",
+                  "quantizer.tensor",
+                  "quantizer.tokenizer")),
           Map.entry("runtime.cuda", Set.of("bindings.cuda", "kernels")),
           Map.entry(
               "runtime.kernel",

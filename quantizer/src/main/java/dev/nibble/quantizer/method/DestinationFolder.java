@@ -80,6 +80,11 @@ final class DestinationFolder implements AutoCloseable {
     return partial;
   }
 
+  /** Where a run that takes long keeps what it has done; it outlives the run. */
+  Path resume() {
+    return sibling(folder, ".resume");
+  }
+
   /** Gives the finished folder its name. Its files must be on the disk by now. */
   void commit() throws IOException {
     sync(partial);
@@ -208,7 +213,8 @@ final class DestinationFolder implements AutoCloseable {
     }
   }
 
-  private static void delete(Path folder) throws IOException {
+  /** Removes a folder and what is in it, if it is there. */
+  static void delete(Path folder) throws IOException {
     if (!Files.exists(folder)) {
       return;
     }

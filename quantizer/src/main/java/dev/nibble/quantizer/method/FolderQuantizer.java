@@ -6,8 +6,10 @@ import dev.nibble.quantizer.format.PackedFolderWriter;
 import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.quantizer.format.QuantizationConfig;
 import dev.nibble.quantizer.format.Tensor;
+import dev.nibble.quantizer.format.TensorInfo;
 import dev.nibble.quantizer.method.QuantizationPlan.Copy;
 import dev.nibble.quantizer.method.QuantizationPlan.Pack;
+import dev.nibble.quantizer.method.QuantizationPlan.Ready;
 import dev.nibble.quantizer.method.QuantizationPlan.Step;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -17,6 +19,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Turns a checkpoint folder into a packed one, 64 rows of a linear at a time, so that memory does
@@ -26,7 +31,7 @@ import java.util.Optional;
  */
 public final class FolderQuantizer {
   private static final String METHOD = "rtn";
-  private static final long MAX_SHARD_BYTES = 5_000_000_000L;
+  static final long MAX_SHARD_BYTES = 5_000_000_000L;
   private static final long COPY_BYTES = 16 << 20;
 
   private final Checkpoint source;
@@ -36,6 +41,11 @@ public final class FolderQuantizer {
   private final Listener listener;
   private final long totalBytes;
   private long doneBytes;
+
+  /** The block that was written last. */
+  private List<Tensor> bundle = List.of();
+
+  private @Nullable Path bundleFile;
 
   private FolderQuantizer(
       Checkpoint source,
@@ -164,24 +174,52 @@ public final class FolderQuantizer {
       QuantizationPlan plan = QuantizationPlan.of(source, request.scheme());
       try (DestinationFolder destination =
           DestinationFolder.open(request.destination(), request.existing())) {
+        QuantizationConfig description =
+            new QuantizationConfig(
+                QuantizationConfig.FORMAT_VERSION,
+                request.scheme(),
+                METHOD,
+                Map.of(),
+                Optional.empty(),
+                plan.bitsPerWeight(source),
+                plan.keptModules());
         Summary summary =
-            source.reading(() -> {
-              try (PackedFolderWriter writer =
-                      PackedFolderWriter.create(
-                          destination.partial(),
-                          source,
-                          description(request, source, plan),
-                          plan.steps().stream().map(Step::results).toList(),
-                          maxShardBytes);
-                  LinearPacker packer = new LinearPacker(request.threads())) {
-                Summary made = new FolderQuantizer(source, plan, writer, packer, listener).run();
-                writer.finish();
-                return made;
-              }
-            });
+            source.reading(() ->
+                write(
+                    source,
+                    plan,
+                    description,
+                    destination.partial(),
+                    request.threads(),
+                    listener,
+                    maxShardBytes));
         destination.commit();
         return summary;
       }
+    }
+  }
+
+  /** Writes a folder's files as planned. */
+  static Summary write(
+      Checkpoint source,
+      QuantizationPlan plan,
+      QuantizationConfig description,
+      Path folder,
+      int threads,
+      Listener listener,
+      long maxShardBytes)
+      throws IOException {
+    try (PackedFolderWriter writer =
+            PackedFolderWriter.create(
+                folder,
+                source,
+                description,
+                plan.steps().stream().map(Step::results).toList(),
+                maxShardBytes);
+        LinearPacker packer = new LinearPacker(threads)) {
+      Summary made = new FolderQuantizer(source, plan, writer, packer, listener).run();
+      writer.finish();
+      return made;
     }
   }
 
@@ -197,6 +235,7 @@ public final class FolderQuantizer {
           errors.add(error);
           listener.quantized(error);
         }
+        case Ready ready -> copyReady(ready);
       }
     }
     long packedBytes = plan.steps().stream().mapToLong(Step::resultBytes).sum();
@@ -213,6 +252,21 @@ public final class FolderQuantizer {
       writer.write(tensor.name(), piece);
       advance(tensor.name(), piece.byteSize());
     }
+  }
+
+  private void copyReady(Ready step) throws IOException {
+    if (!step.bundle().equals(bundleFile)) {
+      bundle = TensorBundle.read(step.bundle());
+      bundleFile = step.bundle();
+    }
+    Set<String> wanted =
+        step.results().stream().map(TensorInfo::name).collect(Collectors.toUnmodifiableSet());
+    for (Tensor tensor : bundle) {
+      if (wanted.contains(tensor.name())) {
+        writer.write(tensor.name(), tensor.data());
+      }
+    }
+    advance(step.source(), step.sourceBytes());
   }
 
   private LinearError pack(Pack step, Tensor tensor) throws IOException {
@@ -245,19 +299,8 @@ public final class FolderQuantizer {
     listener.progress(tensor, doneBytes, totalBytes);
   }
 
-  private static QuantizationConfig description(
-      Request request, Checkpoint source, QuantizationPlan plan) {
-    return new QuantizationConfig(
-        QuantizationConfig.FORMAT_VERSION,
-        request.scheme(),
-        METHOD,
-        Map.of(),
-        Optional.empty(),
-        plan.bitsPerWeight(source),
-        plan.keptModules());
-  }
-
-  private static void requireApart(Request request) throws IOException {
+  /** Refuses a destination that holds the source. */
+  static void requireApart(Request request) throws IOException {
     if (!Files.exists(request.destination())) {
       return;
     }

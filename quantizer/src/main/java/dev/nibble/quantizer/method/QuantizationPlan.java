@@ -11,6 +11,7 @@ import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.quantizer.format.Tensor;
 import dev.nibble.quantizer.format.TensorInfo;
 import dev.nibble.quantizer.format.TensorNames;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -102,6 +103,22 @@ record QuantizationPlan(List<Step> steps, List<String> keptModules) {
   }
 
   /**
+   * Tensors that a calibrated block has already.
+   *
+   * @param source the tensor they stand for
+   * @param sourceBytes size of it
+   * @param results what is written
+   * @param weights how many weights are packed in them, without padding
+   * @param bundle the file that holds them
+   */
+  record Ready(String source, long sourceBytes, List<TensorInfo> results, long weights, Path bundle)
+      implements Step {
+    Ready {
+      results = List.copyOf(results);
+    }
+  }
+
+  /**
    * Plans a folder.
    *
    * @throws ModelFormatException if the checkpoint is packed already, lacks a linear, or has a
@@ -163,6 +180,9 @@ record QuantizationPlan(List<Step> steps, List<String> keptModules) {
       if (step instanceof Pack pack) {
         bytes = Math.addExact(bytes, pack.resultBytes());
         weights = Math.addExact(weights, pack.weights());
+      } else if (step instanceof Ready ready && ready.weights() > 0) {
+        bytes = Math.addExact(bytes, ready.resultBytes());
+        weights = Math.addExact(weights, ready.weights());
       }
     }
     if (weights > 0) {

@@ -3,25 +3,16 @@ package dev.nibble.quantizer.method;
 import dev.nibble.quantizer.format.PackedLayout;
 
 /**
- * Round to nearest: each group's codes span its own range, without calibration.
- *
- * <p>Asymmetric, the range forced to include 0: h = (max - min) / (2^b - 1), z = round(-min / h), q
- * = clamp(round(w / h) + z, 0, 2^b - 1). Symmetric: h = max|w| / (2^(b-1) - 1), q = clamp(round(w /
- * h), -2^(b-1), 2^(b-1) - 1) + 2^(b-1). All in float, rounded half to even, with h rounded to fp16
- * before it is used. A group of zeros has scale 0; one whose h is too small for fp16 has the
- * smallest fp16 there is.
+ * Round to nearest: each group's codes span its own range, without calibration. {@link WeightGrid}
+ * has the arithmetic.
  */
 final class Rtn {
-  private static final short SMALLEST_HALF = 1;
-
   private final PackedLayout layout;
-  private final boolean symmetric;
-  private final int levels;
+  private final WeightGrid grid;
 
   private Rtn(PackedLayout layout, boolean symmetric) {
     this.layout = layout;
-    this.symmetric = symmetric;
-    levels = (1 << layout.bits()) - 1;
+    grid = WeightGrid.of(layout, symmetric);
   }
 
   /** Rounding with a zero point for each group. */
@@ -61,11 +52,9 @@ final class Rtn {
       min = Math.min(min, w);
       max = Math.max(max, w);
     }
-    int impliedZero = layout.impliedZero();
-    float range = symmetric ? Math.max(-min, max) : max - min;
-    short half = roundToHalf(range / (symmetric ? impliedZero - 1 : levels), first);
+    short half = step(min, max, first);
     float h = Float.float16ToFloat(half);
-    int zero = symmetric ? impliedZero : h == 0 ? 0 : clamp((int) Math.rint(-min / h));
+    int zero = grid.zero(min, h);
     int at = Math.toIntExact(layout.scaleIndex(row, layout.group(first)));
     block.scales[at] = half;
     block.zeros[at] = (byte) zero;
@@ -74,7 +63,7 @@ final class Rtn {
     double squaredNorm = 0;
     for (int c = first; c < end; c++) {
       float w = weights[c];
-      int code = h == 0 ? zero : clamp((int) Math.rint(w / h) + zero);
+      int code = grid.code(w, h, zero);
       block.codes[codes + c] = (byte) code;
       double error = w - (double) (code - zero) * h;
       squaredError += error * error;
@@ -84,16 +73,11 @@ final class Rtn {
     block.squaredNorm += squaredNorm;
   }
 
-  private int clamp(int code) {
-    return Math.clamp(code, 0, levels);
-  }
-
-  private static short roundToHalf(float h, int column) {
-    short half = Float.floatToFloat16(h);
-    if (Float.isInfinite(Float.float16ToFloat(half))) {
-      throw new ArithmeticException(
-          "scale " + h + " of the group at input channel " + column + " is too large for fp16");
+  private short step(float min, float max, int column) {
+    try {
+      return grid.step(min, max);
+    } catch (ArithmeticException e) {
+      throw new ArithmeticException(e.getMessage() + " in the group at input channel " + column);
     }
-    return half == 0 && h > 0 ? SMALLEST_HALF : half;
   }
 }

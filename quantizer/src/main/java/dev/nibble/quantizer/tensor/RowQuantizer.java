@@ -11,6 +11,33 @@ final class RowQuantizer {
 
   private RowQuantizer() {}
 
+  /** out[to..] = the values that the codes of x[offset..] stand for. */
+  static void restore(float[] x, int offset, int length, int bits, float[] out, int to) {
+    float min = min(x, offset, length);
+    float step = step(min, max(x, offset, length), bits);
+    float zero = zero(min, step);
+    float largest = (1 << bits) - 1;
+    for (int i = 0; i < length; i++) {
+      out[to + i] = (code(x[offset + i], step, zero, largest) - zero) * step;
+    }
+  }
+
+  /**
+   * As {@link #restore}, in the packed cache's arithmetic: the step and the minimum are rounded to
+   * fp16.
+   */
+  static void restoreCached(float[] x, int offset, int length, int bits) {
+    float min = min(x, offset, length);
+    float step = step(min, max(x, offset, length), bits);
+    float rounded = Float.float16ToFloat(Float.floatToFloat16(step));
+    float zero = zero(min, rounded);
+    float minimum = Float.float16ToFloat(Float.floatToFloat16(-zero * rounded));
+    float largest = (1 << bits) - 1;
+    for (int i = offset; i < offset + length; i++) {
+      x[i] = Math.fma(code(x[i], rounded, zero, largest), rounded, minimum);
+    }
+  }
+
   static float min(float[] x, int offset, int length) {
     float min = x[offset];
     for (int i = 1; i < length; i++) {

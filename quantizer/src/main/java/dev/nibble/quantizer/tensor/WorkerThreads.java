@@ -17,10 +17,10 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>One thread drives an instance; tasks do not call it.
  */
-final class WorkerThreads implements AutoCloseable {
+public final class WorkerThreads implements AutoCloseable {
   /** Work on a range of items. */
   @FunctionalInterface
-  interface RangeTask {
+  public interface RangeTask {
     /**
      * Computes some items.
      *
@@ -54,8 +54,9 @@ final class WorkerThreads implements AutoCloseable {
    * Starts the threads.
    *
    * @param threads how many compute, the caller's included; 1 starts none
+   * @throws IllegalArgumentException if there is none
    */
-  WorkerThreads(int threads) {
+  public WorkerThreads(int threads) {
     if (threads < 1) {
       throw new IllegalArgumentException(threads + " threads: expected at least 1");
     }
@@ -66,8 +67,12 @@ final class WorkerThreads implements AutoCloseable {
     }
   }
 
-  /** Threads that compute, the caller's included. */
-  int threads() {
+  /**
+   * Threads that compute.
+   *
+   * @return how many, the caller's included
+   */
+  public int threads() {
     return workers.length + 1;
   }
 
@@ -77,7 +82,7 @@ final class WorkerThreads implements AutoCloseable {
    * @param count number of items
    * @param work computes ranges of them
    */
-  void run(int count, RangeTask work) {
+  public void run(int count, RangeTask work) {
     if (closed) {
       throw new IllegalStateException("the worker threads are closed");
     }

@@ -1,10 +1,16 @@
 package dev.nibble.runtime.cli;
 
+import dev.nibble.quantizer.calibration.BlockMethod;
+import dev.nibble.quantizer.format.ModelConfig;
 import dev.nibble.quantizer.format.QuantScheme;
+import dev.nibble.quantizer.method.CalibratedQuantizer;
+import dev.nibble.quantizer.method.CalibratedQuantizer.Calibration;
+import dev.nibble.quantizer.method.CalibratedQuantizer.Interrupted;
 import dev.nibble.quantizer.method.FolderQuantizer;
 import dev.nibble.quantizer.method.FolderQuantizer.Existing;
 import dev.nibble.quantizer.method.FolderQuantizer.LinearError;
 import dev.nibble.quantizer.method.FolderQuantizer.Summary;
+import dev.nibble.quantizer.method.MethodCatalog;
 import dev.nibble.runtime.model.Device;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -12,8 +18,10 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Set;
+import java.util.Objects;
+import java.util.OptionalInt;
 import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
@@ -22,8 +30,7 @@ import picocli.CommandLine.Option;
 @SuppressWarnings("NullAway.Init") // picocli sets what is required
 final class QuantizeCommand implements Callable<Integer> {
   private static final String RTN = "rtn";
-  private static final Set<String> PLANNED =
-      Set.of("gptq", "awq", "smoothquant", "omniquant", "rptq");
+  private static final int DEFAULT_SAMPLES = 128;
 
   private final Host host;
 
@@ -52,13 +59,47 @@ final class QuantizeCommand implements Callable<Integer> {
       names = "--method",
       paramLabel = "NAME",
       defaultValue = RTN,
-      description = "How codes are chosen. There is: rtn, round to nearest. Default: rtn.")
+      description =
+          "How codes are chosen: rtn rounds to nearest; the others calibrate: nearest. Default:"
+              + " rtn.")
   private String method;
+
+  @Option(
+      names = "--calibration",
+      paramLabel = "FILE",
+      description = "UTF-8 text to calibrate on; every method but rtn needs one.")
+  private @Nullable Path calibration;
+
+  @Option(
+      names = "--samples",
+      paramLabel = "N",
+      description = "Windows of the calibration text. Default: 128.")
+  private @Nullable Integer samples;
+
+  @Option(
+      names = "--context",
+      paramLabel = "N",
+      description = "Tokens of a window. Default: the model's context, at most 2048.")
+  private @Nullable Integer context;
+
+  @Option(
+      names = "--epochs",
+      paramLabel = "N",
+      description = "Passes over the windows, for methods that train.")
+  private @Nullable Integer epochs;
+
+  @Option(
+      names = "--seed",
+      paramLabel = "S",
+      description = "For a method's random choices. Default: 0.")
+  private @Nullable Long seed;
 
   @Option(names = "--overwrite", description = "Replace a folder that holds files.")
   private boolean overwrite;
 
-  @Option(names = "--resume", description = "Go on with an interrupted run; rtn does not need it.")
+  @Option(
+      names = "--resume",
+      description = "Go on with an interrupted run of the same settings; rtn does not need it.")
   private boolean resume;
 
   @Option(
@@ -93,27 +134,90 @@ final class QuantizeCommand implements Callable<Integer> {
             threads == 0 ? Runtime.getRuntime().availableProcessors() : threads);
     Summary summary;
     try (ProgressLine progress = new ProgressLine(host)) {
-      summary = FolderQuantizer.quantize(request, listener(progress));
+      summary =
+          method.equals(RTN)
+              ? FolderQuantizer.quantize(request, listener(progress))
+              : calibrate(request, progress);
     }
     report(summary);
     return ExitCode.OK.number();
   }
 
   private void check() {
-    if (PLANNED.contains(method)) {
-      throw new IllegalArgumentException(
-          "--method " + method + ": not in this version; there is: " + RTN);
-    }
-    if (!method.equals(RTN)) {
-      throw new IllegalArgumentException("--method " + method + ": unknown; there is: " + RTN);
-    }
-    if (resume) {
-      throw new IllegalArgumentException(
-          "--resume: method rtn cannot go on with an interrupted run; start it again without");
-    }
     if (device instanceof Device.Cuda) {
-      throw new IllegalArgumentException("--device " + device + ": method rtn works on the cpu");
+      throw new IllegalArgumentException("--device " + device + ": quantize works on the cpu");
     }
+    if (method.equals(RTN)) {
+      refuse("--calibration", calibration);
+      refuse("--samples", samples);
+      refuse("--context", context);
+      refuse("--epochs", epochs);
+      refuse("--seed", seed);
+      if (resume) {
+        throw new IllegalArgumentException(
+            "--resume: method rtn cannot go on with an interrupted run; start it again without");
+      }
+    } else if (!MethodCatalog.names().contains(method)) {
+      throw new IllegalArgumentException(
+          "--method "
+              + method
+              + ": unknown; there is: rtn, "
+              + String.join(", ", MethodCatalog.names()));
+    } else if (calibration == null) {
+      throw new IllegalArgumentException("--method " + method + ": needs --calibration FILE");
+    }
+  }
+
+  private static void refuse(String option, @Nullable Object value) {
+    if (value != null) {
+      throw new IllegalArgumentException(option + ": method rtn does not calibrate");
+    }
+  }
+
+  private Summary calibrate(FolderQuantizer.Request request, ProgressLine progress)
+      throws IOException {
+    BlockMethod blocks =
+        MethodCatalog.create(
+            method,
+            new MethodCatalog.Options(
+                epochs == null ? OptionalInt.empty() : OptionalInt.of(epochs)));
+    return CalibratedQuantizer.quantize(
+        request,
+        blocks,
+        new Calibration(
+            Objects.requireNonNull(calibration),
+            samples == null ? DEFAULT_SAMPLES : samples,
+            context == null ? defaultContext() : context,
+            seed == null ? 0 : seed,
+            resume ? Interrupted.RESUME : Interrupted.DISCARD),
+        calibrationListener(progress));
+  }
+
+  private int defaultContext() throws IOException {
+    return Math.min(2048, ModelConfig.read(source).maxPositions());
+  }
+
+  private CalibratedQuantizer.Listener calibrationListener(ProgressLine progress) {
+    return new CalibratedQuantizer.Listener() {
+      @Override
+      public void progress(String tensor, long doneBytes, long totalBytes) {}
+
+      @Override
+      public void quantized(LinearError linear) {}
+
+      @Override
+      public void step(int block, int blocks, long done, long total, double loss) {
+        progress.at(
+            block * total + done,
+            blocks * total,
+            String.format(Locale.ROOT, "block %d of %d, loss %.4g", block + 1, blocks, loss));
+      }
+
+      @Override
+      public void blockDone(int block, int blocks, double loss) {
+        host.messages().printf(Locale.ROOT, "block %d of %d: loss %.4g%n", block + 1, blocks, loss);
+      }
+    };
   }
 
   private FolderQuantizer.Listener listener(ProgressLine progress) {

@@ -1,0 +1,55 @@
+package dev.nibble.quantizer.method;
+
+import dev.nibble.quantizer.calibration.BlockMethod;
+import java.util.List;
+import java.util.OptionalInt;
+
+/** The methods that calibrate, by the names that {@code --method} takes. */
+public final class MethodCatalog {
+  private MethodCatalog() {}
+
+  /**
+   * What a caller may set.
+   *
+   * @param epochs passes over the calibration windows; empty for the method's own number
+   */
+  public record Options(OptionalInt epochs) {
+    /** Every method's own. */
+    public static final Options DEFAULT = new Options(OptionalInt.empty());
+  }
+
+  /**
+   * The names there are.
+   *
+   * @return names, in the order to show them
+   */
+  public static List<String> names() {
+    return List.of("nearest");
+  }
+
+  /**
+   * Makes a method.
+   *
+   * @param name one of {@link #names}
+   * @param options what the caller set
+   * @return the method
+   * @throws IllegalArgumentException if there is no such method, or it does not take an option
+   */
+  public static BlockMethod create(String name, Options options) {
+    return switch (name) {
+      case "nearest" -> {
+        refuseEpochs(name, options);
+        yield new NearestBlocks();
+      }
+      default ->
+          throw new IllegalArgumentException(
+              "method " + name + ": unknown; there is: " + String.join(", ", names()));
+    };
+  }
+
+  private static void refuseEpochs(String name, Options options) {
+    if (options.epochs().isPresent()) {
+      throw new IllegalArgumentException("--epochs: method " + name + " makes one pass");
+    }
+  }
+}

@@ -1,0 +1,81 @@
+package dev.nibble.quantizer.tensor;
+
+import java.util.Arrays;
+
+/**
+ * Products of float matrices in any of the shapes training needs: x w^T, dy w, dy^T x. Each element
+ * is one chain of fused multiply-adds in ascending order of the inner index, so the number of
+ * threads changes no bit. Needs the Vector API. One thread drives an instance.
+ */
+public final class FloatGemm {
+  private static final int ROWS = 64;
+
+  private final WorkerThreads workers;
+  private final FloatPanels panels = new FloatPanels();
+  private final float[][] edges;
+
+  /**
+   * Creates an instance.
+   *
+   * @param workers the threads that compute
+   */
+  public FloatGemm(WorkerThreads workers) {
+    this.workers = workers;
+    edges = new float[workers.threads()][GemmKernel.TILE * GemmKernel.WIDTH];
+  }
+
+  /**
+   * c = a b.
+   *
+   * @param a [m, k]
+   * @param b [k, n]
+   * @param c [m, n], its columns adjacent; shares no memory with the others
+   * @throws IllegalArgumentException if the shapes do not fit
+   */
+  public void multiply(FloatMatrix a, FloatMatrix b, FloatMatrix c) {
+    check(a, b, c);
+    workers.run(
+        c.rows(),
+        (from, to, worker) -> {
+          for (int r = from; r < to; r++) {
+            int at = c.offset() + r * c.rowStride();
+            Arrays.fill(c.data(), at, at + c.columns(), 0f);
+          }
+        });
+    add(a, b, c);
+  }
+
+  /**
+   * c += a b.
+   *
+   * @param a [m, k]
+   * @param b [k, n]
+   * @param c [m, n], its columns adjacent; shares no memory with the others
+   * @throws IllegalArgumentException if the shapes do not fit
+   */
+  public void add(FloatMatrix a, FloatMatrix b, FloatMatrix c) {
+    check(a, b, c);
+    panels.reset(b.rows(), b.columns());
+    workers.run(panels.panels(), (from, to, worker) -> panels.pack(b, from, to));
+    workers.run(
+        Math.ceilDiv(c.rows(), ROWS),
+        (from, to, worker) -> {
+          for (int block = from; block < to; block++) {
+            int first = block * ROWS;
+            int end = Math.min(first + ROWS, c.rows());
+            panels.addProduct(a, c, first, end, c.columns(), edges[worker]);
+          }
+        });
+  }
+
+  private static void check(FloatMatrix a, FloatMatrix b, FloatMatrix c) {
+    if (a.columns() != b.rows()
+        || a.rows() != c.rows()
+        || b.columns() != c.columns()
+        || c.columnStride() != 1) {
+      throw new IllegalArgumentException(
+          "product of [%d, %d] and [%d, %d] into [%d, %d]"
+              .formatted(a.rows(), a.columns(), b.rows(), b.columns(), c.rows(), c.columns()));
+    }
+  }
+}

@@ -1,0 +1,107 @@
+package dev.nibble.quantizer.tensor;
+
+import static dev.nibble.quantizer.tensor.Lanes.FLOATS;
+
+import java.util.Arrays;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorOperators;
+
+/**
+ * Softmax of one row of scores, of which those from {@code begin} to {@code end} - 1 count. Lanes
+ * are added up in a fixed order. Each worker has its own instance.
+ */
+final class SoftmaxRow {
+  private final float[] lanes = new float[Lanes.COUNT];
+
+  /**
+   * x = softmax(scale x) between begin and end, 0 elsewhere.
+   *
+   * @param row where the row begins
+   * @param last where it ends
+   * @return logarithm of the sum of the exponentials
+   */
+  float forward(float[] x, int row, int begin, int end, int last, float scale) {
+    float max = Float.NEGATIVE_INFINITY;
+    FloatVector most = Lanes.all(max);
+    int i = begin;
+    for (int bound = begin + Lanes.bound(end - begin); i < bound; i += Lanes.COUNT) {
+      most = most.max(FloatVector.fromArray(FLOATS, x, i));
+    }
+    max = most.reduceLanes(VectorOperators.MAX);
+    for (; i < end; i++) {
+      max = Math.max(max, x[i]);
+    }
+    max *= scale;
+    exponentials(x, begin, end, scale, max);
+    double sum = sum(x, begin, end);
+    float inverse = (float) (1 / sum);
+    for (int j = begin; j < end; j++) {
+      x[j] *= inverse;
+    }
+    Arrays.fill(x, row, begin, 0f);
+    Arrays.fill(x, end, last, 0f);
+    return (float) (max + Math.log(sum));
+  }
+
+  /**
+   * From scores and the gradient of their probabilities p: x = p, dx = the gradient of the scores
+   * before scaling, p (dx - sum(dx p)) scale.
+   */
+  void backward(
+      float[] x, float[] dx, int row, int begin, int end, int last, float scale, float logSum) {
+    exponentials(x, begin, end, scale, logSum);
+    FloatVector sums = Lanes.all(0);
+    int i = begin;
+    for (int bound = begin + Lanes.bound(end - begin); i < bound; i += Lanes.COUNT) {
+      sums = FloatVector.fromArray(FLOATS, x, i).fma(FloatVector.fromArray(FLOATS, dx, i), sums);
+    }
+    float dot = (float) total(sums);
+    for (; i < end; i++) {
+      dot += x[i] * dx[i];
+    }
+    for (int j = begin; j < end; j++) {
+      dx[j] = x[j] * (dx[j] - dot) * scale;
+    }
+    Arrays.fill(x, row, begin, 0f);
+    Arrays.fill(x, end, last, 0f);
+    Arrays.fill(dx, row, begin, 0f);
+    Arrays.fill(dx, end, last, 0f);
+  }
+
+  /** x = e^(scale x - shift). The last vector may hold what is not used, so it is made apart. */
+  private static void exponentials(float[] x, int begin, int end, float scale, float shift) {
+    FloatVector factor = Lanes.all(scale);
+    FloatVector minus = Lanes.all(-shift);
+    int i = begin;
+    for (int bound = begin + Lanes.bound(end - begin); i < bound; i += Lanes.COUNT) {
+      VectorMath.exp(FloatVector.fromArray(FLOATS, x, i).fma(factor, minus)).intoArray(x, i);
+    }
+    if (i < end) {
+      var rest = FLOATS.indexInRange(0, end - i);
+      VectorMath.exp(FloatVector.fromArray(FLOATS, x, i, rest).fma(factor, minus))
+          .intoArray(x, i, rest);
+    }
+  }
+
+  private double sum(float[] x, int begin, int end) {
+    FloatVector sums = Lanes.all(0);
+    int i = begin;
+    for (int bound = begin + Lanes.bound(end - begin); i < bound; i += Lanes.COUNT) {
+      sums = sums.add(FloatVector.fromArray(FLOATS, x, i));
+    }
+    double sum = total(sums);
+    for (; i < end; i++) {
+      sum += x[i];
+    }
+    return sum;
+  }
+
+  private double total(FloatVector sums) {
+    sums.intoArray(lanes, 0);
+    double total = 0;
+    for (float lane : lanes) {
+      total += lane;
+    }
+    return total;
+  }
+}

@@ -1,0 +1,34 @@
+package dev.nibble.quantizer.method;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/** Copies of the tiny models with a tokenizer of 256 tokens, one a byte. */
+final class ByteModels {
+  private ByteModels() {}
+
+  /** Copies a tiny model, such as {@code opt}, into a folder, unless it is there already. */
+  static Path copy(String model, Path folder) throws IOException {
+    Path copy = folder.resolve(model);
+    if (Files.exists(copy)) {
+      return copy;
+    }
+    Files.createDirectory(copy);
+    for (String name : new String[] {"config.json", "model.safetensors"}) {
+      Files.copy(FolderQuantizerTest.tiny(model).resolve(name), copy.resolve(name));
+    }
+    ObjectMapper mapper = new ObjectMapper();
+    ObjectNode vocabulary = mapper.createObjectNode();
+    int free = 0x100;
+    for (int b = 0; b < 256; b++) {
+      boolean printable = (b > ' ' && b <= '~') || (b >= 0xa1 && b != 0xad);
+      vocabulary.put(Character.toString(printable ? b : free++), b);
+    }
+    mapper.writeValue(copy.resolve("vocab.json").toFile(), vocabulary);
+    Files.writeString(copy.resolve("merges.txt"), "");
+    return copy;
+  }
+}

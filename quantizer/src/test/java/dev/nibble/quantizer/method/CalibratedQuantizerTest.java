@@ -1,0 +1,246 @@
+package dev.nibble.quantizer.method;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.nibble.quantizer.calibration.BlockMethod;
+import dev.nibble.quantizer.calibration.BlockTask;
+import dev.nibble.quantizer.calibration.QuantizedBlock;
+import dev.nibble.quantizer.format.Checkpoint;
+import dev.nibble.quantizer.format.ModelConfig;
+import dev.nibble.quantizer.format.ModelFormatException;
+import dev.nibble.quantizer.format.QuantScheme;
+import dev.nibble.quantizer.format.Tensor;
+import dev.nibble.quantizer.method.CalibratedQuantizer.Calibration;
+import dev.nibble.quantizer.method.CalibratedQuantizer.Interrupted;
+import dev.nibble.quantizer.method.FolderQuantizer.Existing;
+import dev.nibble.quantizer.method.FolderQuantizer.LinearError;
+import dev.nibble.quantizer.method.FolderQuantizer.Request;
+import dev.nibble.quantizer.method.FolderQuantizer.Summary;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class CalibratedQuantizerTest {
+  @TempDir static Path models;
+
+  @TempDir Path folder;
+
+  @ParameterizedTest
+  @CsvSource({
+    "llama3, W4A16g128",
+    "llama3, W3A16g32sym",
+    "llama3, W2A16g64H8",
+    "qwen3, W6A6KV4",
+    "opt, W4A4Q4KV4",
+    "opt, W3A16H8",
+    "llama3, W16A16KV4"
+  })
+  void nearestThroughTheFrameEqualsRtn(String model, String scheme) throws IOException {
+    Path plain = folder.resolve("plain");
+    Path framed = folder.resolve("framed");
+    Summary expected =
+        FolderQuantizer.quantize(request(model, plain, scheme, 1), FolderQuantizer.Listener.SILENT);
+    Summary found = quantize(model, framed, scheme, 2, new NearestBlocks());
+    try (Checkpoint a = Checkpoint.open(plain);
+        Checkpoint b = Checkpoint.open(framed)) {
+      assertEquals(List.copyOf(a.names()), List.copyOf(b.names()));
+      for (String name : a.names()) {
+        Tensor one = a.find(name).orElseThrow();
+        Tensor other = b.find(name).orElseThrow();
+        assertEquals(one.dtype(), other.dtype(), name);
+        assertEquals(one.shape(), other.shape(), name);
+        assertEquals(-1, one.data().mismatch(other.data()), name);
+      }
+      assertEquals(
+          a.config().quantization().orElseThrow().keptModules(),
+          b.config().quantization().orElseThrow().keptModules());
+      assertTrue(b.config().quantization().orElseThrow().calibrationSha256().isPresent());
+    }
+    assertEquals(expected.bitsPerWeight(), found.bitsPerWeight());
+    assertEquals(expected.packedBytes(), found.packedBytes());
+    assertEquals(expected.linears().size(), found.linears().size());
+    for (LinearError linear : expected.linears()) {
+      LinearError same =
+          found.linears().stream()
+              .filter(l -> l.name().equals(linear.name()))
+              .findFirst()
+              .orElseThrow();
+      assertEquals(linear.relativeError(), same.relativeError(), 1e-9, linear.name());
+    }
+    assertEquals(List.of("framed", "plain"), entries(folder));
+  }
+
+  @Test
+  void goesOnWhereARunEndedAndWritesTheSameBytes() throws IOException {
+    Path whole = folder.resolve("whole");
+    quantize("llama3", whole, "W4A8KV4", 1, new NearestBlocks());
+    Path resumed = folder.resolve("resumed");
+    NearestBlocks nearest = new NearestBlocks();
+    List<Integer> layers = new ArrayList<>();
+    for (int allowed = 1; allowed < 10 && !Files.exists(resumed); allowed++) {
+      int most = allowed;
+      BlockMethod failing =
+          new Watched(
+              nearest,
+              task -> {
+                if (task.block().layer() >= most) {
+                  throw new IOException("killed");
+                }
+                layers.add(task.block().layer());
+              });
+      try {
+        quantize("llama3", resumed, "W4A8KV4", 2, failing, Interrupted.RESUME);
+      } catch (IOException e) {
+        assertEquals("killed", e.getMessage());
+        assertFalse(Files.exists(resumed));
+        assertFalse(Files.exists(folder.resolve("resumed.partial")));
+      }
+    }
+    assertEquals(layers.stream().distinct().toList(), layers, "no block is done twice");
+    for (String name : List.of("model.safetensors", "config.json")) {
+      assertArrayEquals(
+          Files.readAllBytes(whole.resolve(name)), Files.readAllBytes(resumed.resolve(name)), name);
+    }
+    assertEquals(List.of("resumed", "whole"), entries(folder));
+  }
+
+  @Test
+  void anotherRunsBlocksAreRefusedOrForgotten() throws IOException {
+    Path out = folder.resolve("out");
+    BlockMethod failing =
+        new Watched(
+            new NearestBlocks(),
+            task -> {
+              if (task.block().layer() == 1) {
+                throw new IOException("killed");
+              }
+            });
+    assertThrows(IOException.class, () -> quantize("llama3", out, "W4A16", 1, failing));
+    assertTrue(Files.exists(folder.resolve("out.resume")));
+    IllegalArgumentException refusal =
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> quantize("llama3", out, "W3A16", 1, new NearestBlocks(), Interrupted.RESUME));
+    assertTrue(refusal.getMessage().contains("W3A16"), refusal.getMessage());
+    quantize("llama3", out, "W3A16", 1, new NearestBlocks());
+    assertEquals(List.of("out"), entries(folder));
+  }
+
+  @Test
+  void refusesBadText() throws IOException {
+    Path empty = Files.createFile(folder.resolve("empty.txt"));
+    Path small = Files.writeString(folder.resolve("small.txt"), "A few words.");
+    Path bytes = Files.write(folder.resolve("bytes.txt"), new byte[] {'a', (byte) 0xff, 'b'});
+    for (Path text : List.of(empty, small, bytes)) {
+      ModelFormatException e =
+          assertThrows(ModelFormatException.class, () -> quantizeOn(text, 2, 16));
+      assertTrue(e.getMessage().startsWith(text.toString()), e.getMessage());
+    }
+    assertThrows(NoSuchFileException.class, () -> quantizeOn(folder.resolve("none"), 2, 16));
+    assertThrows(IllegalArgumentException.class, () -> quantizeOn(text(), 0, 16));
+    assertThrows(IllegalArgumentException.class, () -> quantizeOn(text(), 1, 200_000));
+    assertEquals(List.of("bytes.txt", "empty.txt", "small.txt"), entries(folder));
+  }
+
+  private void quantizeOn(Path text, int samples, int context) throws IOException {
+    CalibratedQuantizer.quantize(
+        request("llama3", folder.resolve("out"), "W4A16", 1),
+        new NearestBlocks(),
+        new Calibration(text, samples, context, 0, Interrupted.DISCARD),
+        silent());
+  }
+
+  private static Summary quantize(
+      String model, Path out, String scheme, int threads, BlockMethod method) throws IOException {
+    return quantize(model, out, scheme, threads, method, Interrupted.DISCARD);
+  }
+
+  private static Summary quantize(
+      String model,
+      Path out,
+      String scheme,
+      int threads,
+      BlockMethod method,
+      Interrupted interrupted)
+      throws IOException {
+    return CalibratedQuantizer.quantize(
+        request(model, out, scheme, threads),
+        method,
+        new Calibration(text(), 3, 33, 1, interrupted),
+        silent());
+  }
+
+  private static Request request(String model, Path out, String scheme, int threads)
+      throws IOException {
+    return new Request(
+        ByteModels.copy(model, models), out, QuantScheme.parse(scheme), Existing.KEEP, threads);
+  }
+
+  private static Path text() {
+    return Path.of(
+        System.getProperty("project.root"), "runtime/src/test/resources/text/calibration.txt");
+  }
+
+  private static List<String> entries(Path folder) throws IOException {
+    try (Stream<Path> entries = Files.list(folder)) {
+      return entries.map(entry -> entry.getFileName().toString()).sorted().toList();
+    }
+  }
+
+  static CalibratedQuantizer.Listener silent() {
+    return new CalibratedQuantizer.Listener() {
+      @Override
+      public void step(int block, int blocks, long done, long total, double loss) {}
+
+      @Override
+      public void blockDone(int block, int blocks, double loss) {}
+
+      @Override
+      public void progress(String tensor, long doneBytes, long totalBytes) {}
+
+      @Override
+      public void quantized(LinearError linear) {}
+    };
+  }
+
+  /** A method that is watched, or stopped, before each block. */
+  private record Watched(BlockMethod method, Watcher watcher) implements BlockMethod {
+    interface Watcher {
+      void before(BlockTask task) throws IOException;
+    }
+
+    @Override
+    public String name() {
+      return method.name();
+    }
+
+    @Override
+    public Map<String, String> settings() {
+      return method.settings();
+    }
+
+    @Override
+    public void check(ModelConfig config, QuantScheme scheme) {
+      method.check(config, scheme);
+    }
+
+    @Override
+    public QuantizedBlock quantize(BlockTask task) throws IOException {
+      watcher.before(task);
+      return method.quantize(task);
+    }
+  }
+}
