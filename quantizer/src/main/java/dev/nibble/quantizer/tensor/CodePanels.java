@@ -55,10 +55,10 @@ final class CodePanels {
       for (int i = 0; i < BLOCK; i += LANES, p += LANES) {
         IntVector w =
             IntVector.fromMemorySegment(INTS, words, at + (long) i * Integer.BYTES, LITTLE_ENDIAN);
-        put(w.and(0xff), panel, p);
-        put(w.and(0xff00), panel, p + BLOCK);
-        put(w.and(0xff0000), panel, p + 2 * BLOCK);
-        put(w.lanewise(LSHR, 24), panel, p + 3 * BLOCK);
+        ((FloatVector) w.and(0xff).convert(I2F, 0)).intoArray(panel, p);
+        ((FloatVector) w.and(0xff00).convert(I2F, 0)).intoArray(panel, p + BLOCK);
+        ((FloatVector) w.and(0xff0000).convert(I2F, 0)).intoArray(panel, p + 2 * BLOCK);
+        ((FloatVector) w.lanewise(LSHR, 24).convert(I2F, 0)).intoArray(panel, p + 3 * BLOCK);
       }
       p += 3 * BLOCK;
       at += BLOCK_BYTES;
@@ -72,14 +72,14 @@ final class CodePanels {
         IntVector w =
             IntVector.fromMemorySegment(INTS, words, at + (long) i * Integer.BYTES, LITTLE_ENDIAN);
         IntVector h = w.lanewise(LSHR, 16);
-        put(w.and(0xf), panel, p);
-        put(w.and(0xf0), panel, p + BLOCK);
-        put(w.and(0xf00), panel, p + 2 * BLOCK);
-        put(w.and(0xf000), panel, p + 3 * BLOCK);
-        put(h.and(0xf), panel, p + 4 * BLOCK);
-        put(h.and(0xf0), panel, p + 5 * BLOCK);
-        put(h.and(0xf00), panel, p + 6 * BLOCK);
-        put(h.and(0xf000), panel, p + 7 * BLOCK);
+        ((FloatVector) w.and(0xf).convert(I2F, 0)).intoArray(panel, p);
+        ((FloatVector) w.and(0xf0).convert(I2F, 0)).intoArray(panel, p + BLOCK);
+        ((FloatVector) w.and(0xf00).convert(I2F, 0)).intoArray(panel, p + 2 * BLOCK);
+        ((FloatVector) w.and(0xf000).convert(I2F, 0)).intoArray(panel, p + 3 * BLOCK);
+        ((FloatVector) h.and(0xf).convert(I2F, 0)).intoArray(panel, p + 4 * BLOCK);
+        ((FloatVector) h.and(0xf0).convert(I2F, 0)).intoArray(panel, p + 5 * BLOCK);
+        ((FloatVector) h.and(0xf00).convert(I2F, 0)).intoArray(panel, p + 6 * BLOCK);
+        ((FloatVector) h.and(0xf000).convert(I2F, 0)).intoArray(panel, p + 7 * BLOCK);
       }
       p += 7 * BLOCK;
       at += BLOCK_BYTES;
@@ -93,10 +93,10 @@ final class CodePanels {
         IntVector w =
             IntVector.fromMemorySegment(INTS, words, at + (long) i * Integer.BYTES, LITTLE_ENDIAN);
         for (int c = 0; c < 16; c += 4) {
-          put(w.and(0x3), panel, p + c * BLOCK);
-          put(w.and(0xc), panel, p + (c + 1) * BLOCK);
-          put(w.and(0x30), panel, p + (c + 2) * BLOCK);
-          put(w.and(0xc0), panel, p + (c + 3) * BLOCK);
+          ((FloatVector) w.and(0x3).convert(I2F, 0)).intoArray(panel, p + c * BLOCK);
+          ((FloatVector) w.and(0xc).convert(I2F, 0)).intoArray(panel, p + (c + 1) * BLOCK);
+          ((FloatVector) w.and(0x30).convert(I2F, 0)).intoArray(panel, p + (c + 2) * BLOCK);
+          ((FloatVector) w.and(0xc0).convert(I2F, 0)).intoArray(panel, p + (c + 3) * BLOCK);
           w = w.lanewise(LSHR, 8);
         }
       }
@@ -114,15 +114,15 @@ final class CodePanels {
           long from = at + (long) j * BLOCK_BYTES + (long) i * Integer.BYTES;
           IntVector w = IntVector.fromMemorySegment(INTS, words, from, LITTLE_ENDIAN);
           int c = 5 * j;
-          put(w.and(0x3f), panel, p + c * BLOCK);
-          put(w.and(0xfc0), panel, p + (c + 1) * BLOCK);
-          put(w.and(0x3f000), panel, p + (c + 2) * BLOCK);
+          ((FloatVector) w.and(0x3f).convert(I2F, 0)).intoArray(panel, p + c * BLOCK);
+          ((FloatVector) w.and(0xfc0).convert(I2F, 0)).intoArray(panel, p + (c + 1) * BLOCK);
+          ((FloatVector) w.and(0x3f000).convert(I2F, 0)).intoArray(panel, p + (c + 2) * BLOCK);
           IntVector h = w.lanewise(LSHR, 18);
-          put(h.and(0x3f), panel, p + (c + 3) * BLOCK);
-          put(h.and(0xfc0), panel, p + (c + 4) * BLOCK);
+          ((FloatVector) h.and(0x3f).convert(I2F, 0)).intoArray(panel, p + (c + 3) * BLOCK);
+          ((FloatVector) h.and(0xfc0).convert(I2F, 0)).intoArray(panel, p + (c + 4) * BLOCK);
           last = last.lanewise(LSHL, 2).or(w.lanewise(LSHR, 30));
         }
-        put(last, panel, p + 15 * BLOCK);
+        ((FloatVector) last.convert(I2F, 0)).intoArray(panel, p + 15 * BLOCK);
       }
       p += 15 * BLOCK;
       at += 3 * BLOCK_BYTES;
@@ -139,23 +139,19 @@ final class CodePanels {
           IntVector w = IntVector.fromMemorySegment(INTS, words, from, LITTLE_ENDIAN);
           last = last.lanewise(LSHL, 2).or(w.lanewise(LSHR, 30));
           for (int c = 10 * j; c < 10 * j + 10; c += 5) {
-            put(w.and(0x7), panel, p + c * BLOCK);
-            put(w.and(0x38), panel, p + (c + 1) * BLOCK);
-            put(w.and(0x1c0), panel, p + (c + 2) * BLOCK);
-            put(w.and(0xe00), panel, p + (c + 3) * BLOCK);
-            put(w.and(0x7000), panel, p + (c + 4) * BLOCK);
+            ((FloatVector) w.and(0x7).convert(I2F, 0)).intoArray(panel, p + c * BLOCK);
+            ((FloatVector) w.and(0x38).convert(I2F, 0)).intoArray(panel, p + (c + 1) * BLOCK);
+            ((FloatVector) w.and(0x1c0).convert(I2F, 0)).intoArray(panel, p + (c + 2) * BLOCK);
+            ((FloatVector) w.and(0xe00).convert(I2F, 0)).intoArray(panel, p + (c + 3) * BLOCK);
+            ((FloatVector) w.and(0x7000).convert(I2F, 0)).intoArray(panel, p + (c + 4) * BLOCK);
             w = w.lanewise(LSHR, 15);
           }
         }
-        put(last.and(0x7), panel, p + 30 * BLOCK);
-        put(last.lanewise(LSHR, 3), panel, p + 31 * BLOCK);
+        ((FloatVector) last.and(0x7).convert(I2F, 0)).intoArray(panel, p + 30 * BLOCK);
+        ((FloatVector) last.lanewise(LSHR, 3).convert(I2F, 0)).intoArray(panel, p + 31 * BLOCK);
       }
       p += 31 * BLOCK;
       at += 3 * BLOCK_BYTES;
     }
-  }
-
-  private static void put(IntVector codes, float[] panel, int at) {
-    ((FloatVector) codes.convert(I2F, 0)).intoArray(panel, at);
   }
 }

@@ -1,7 +1,5 @@
 package dev.nibble.quantizer.tensor;
 
-import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
 
@@ -10,6 +8,10 @@ import jdk.incubator.vector.VectorSpecies;
  * property {@code nibble.vector.bits}. Constants, and in a class of their own, because compiled
  * vector code is only good where the species is a constant, and because loading this class needs
  * the Vector API.
+ *
+ * <p>In the code that uses it no method takes or returns a vector. Past some size of a compiled
+ * method, C2 inlines only what the JDK annotates for it, and a vector that crosses a call becomes
+ * an object; which calls are past that size depends on what was compiled before.
  */
 final class Lanes {
   static final VectorShape SHAPE = shape();
@@ -50,18 +52,5 @@ final class Lanes {
   /** The end of the whole vectors in a run. */
   static int bound(int length) {
     return length & -COUNT;
-  }
-
-  /** A vector of floats. */
-  static FloatVector load(float[] x, int at) {
-    return FloatVector.fromArray(FLOATS, x, at);
-  }
-
-  static FloatVector all(float value) {
-    return FloatVector.broadcast(FLOATS, value);
-  }
-
-  static IntVector load(int[] x, int at) {
-    return IntVector.fromArray(INTS, x, at);
   }
 }

@@ -1,5 +1,7 @@
 package dev.nibble.quantizer.tensor;
 
+import static dev.nibble.quantizer.tensor.Lanes.FLOATS;
+
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 
@@ -154,7 +156,7 @@ final class VectorAttention implements WorkerThreads.RangeTask {
     int rowA = scratch.rowA;
     int rowB = scratch.rowB;
     float[] queries = q;
-    FloatVector a0 = Lanes.all(0);
+    FloatVector a0 = FloatVector.broadcast(FLOATS, 0);
     FloatVector a1 = a0;
     FloatVector a2 = a0;
     FloatVector a3 = a0;
@@ -164,18 +166,18 @@ final class VectorAttention implements WorkerThreads.RangeTask {
     FloatVector b3 = a0;
     for (int c = 0; c < headDim; c++) {
       int at = c * KvLayer.BLOCK;
-      FloatVector qa = Lanes.all(queries[rowA + c]);
-      FloatVector qb = Lanes.all(queries[rowB + c]);
-      FloatVector key = Lanes.load(keys, k0 + at);
+      FloatVector qa = FloatVector.broadcast(FLOATS, queries[rowA + c]);
+      FloatVector qb = FloatVector.broadcast(FLOATS, queries[rowB + c]);
+      FloatVector key = FloatVector.fromArray(FLOATS, keys, k0 + at);
       a0 = key.fma(qa, a0);
       b0 = key.fma(qb, b0);
-      key = Lanes.load(keys, k1 + at);
+      key = FloatVector.fromArray(FLOATS, keys, k1 + at);
       a1 = key.fma(qa, a1);
       b1 = key.fma(qb, b1);
-      key = Lanes.load(keys, k2 + at);
+      key = FloatVector.fromArray(FLOATS, keys, k2 + at);
       a2 = key.fma(qa, a2);
       b2 = key.fma(qb, b2);
-      key = Lanes.load(keys, k3 + at);
+      key = FloatVector.fromArray(FLOATS, keys, k3 + at);
       a3 = key.fma(qa, a3);
       b3 = key.fma(qb, b3);
     }
@@ -197,12 +199,12 @@ final class VectorAttention implements WorkerThreads.RangeTask {
     int headDim = cache.headDim();
     float[] keys = scratch.tiles.data();
     int k = key(scratch.tiles.start(), p, headDim);
-    FloatVector a = Lanes.all(0);
+    FloatVector a = FloatVector.broadcast(FLOATS, 0);
     FloatVector b = a;
     for (int c = 0; c < headDim; c++) {
-      FloatVector key = Lanes.load(keys, k + c * KvLayer.BLOCK);
-      a = key.fma(Lanes.all(q[scratch.rowA + c]), a);
-      b = key.fma(Lanes.all(q[scratch.rowB + c]), b);
+      FloatVector key = FloatVector.fromArray(FLOATS, keys, k + c * KvLayer.BLOCK);
+      a = key.fma(FloatVector.broadcast(FLOATS, q[scratch.rowA + c]), a);
+      b = key.fma(FloatVector.broadcast(FLOATS, q[scratch.rowB + c]), b);
     }
     float scale = (float) (1 / Math.sqrt(headDim));
     a.mul(scale).intoArray(scratch.scores, scratch.scoresA + p);
@@ -267,28 +269,28 @@ final class VectorAttention implements WorkerThreads.RangeTask {
     int scoresB = scratch.scoresB;
     int a = scratch.rowA + c;
     int b = scratch.rowB + c;
-    FloatVector a0 = Lanes.load(sums, a);
-    FloatVector a1 = Lanes.load(sums, a + Lanes.COUNT);
-    FloatVector a2 = Lanes.load(sums, a + 2 * Lanes.COUNT);
-    FloatVector a3 = Lanes.load(sums, a + 3 * Lanes.COUNT);
-    FloatVector b0 = Lanes.load(sums, b);
-    FloatVector b1 = Lanes.load(sums, b + Lanes.COUNT);
-    FloatVector b2 = Lanes.load(sums, b + 2 * Lanes.COUNT);
-    FloatVector b3 = Lanes.load(sums, b + 3 * Lanes.COUNT);
+    FloatVector a0 = FloatVector.fromArray(FLOATS, sums, a);
+    FloatVector a1 = FloatVector.fromArray(FLOATS, sums, a + Lanes.COUNT);
+    FloatVector a2 = FloatVector.fromArray(FLOATS, sums, a + 2 * Lanes.COUNT);
+    FloatVector a3 = FloatVector.fromArray(FLOATS, sums, a + 3 * Lanes.COUNT);
+    FloatVector b0 = FloatVector.fromArray(FLOATS, sums, b);
+    FloatVector b1 = FloatVector.fromArray(FLOATS, sums, b + Lanes.COUNT);
+    FloatVector b2 = FloatVector.fromArray(FLOATS, sums, b + 2 * Lanes.COUNT);
+    FloatVector b3 = FloatVector.fromArray(FLOATS, sums, b + 3 * Lanes.COUNT);
     for (int p = from; p < to; p++) {
       int at = value + p * headDim;
-      FloatVector sa = Lanes.all(scores[scoresA + p]);
-      FloatVector sb = Lanes.all(scores[scoresB + p]);
-      FloatVector v = Lanes.load(values, at);
+      FloatVector sa = FloatVector.broadcast(FLOATS, scores[scoresA + p]);
+      FloatVector sb = FloatVector.broadcast(FLOATS, scores[scoresB + p]);
+      FloatVector v = FloatVector.fromArray(FLOATS, values, at);
       a0 = v.fma(sa, a0);
       b0 = v.fma(sb, b0);
-      v = Lanes.load(values, at + Lanes.COUNT);
+      v = FloatVector.fromArray(FLOATS, values, at + Lanes.COUNT);
       a1 = v.fma(sa, a1);
       b1 = v.fma(sb, b1);
-      v = Lanes.load(values, at + 2 * Lanes.COUNT);
+      v = FloatVector.fromArray(FLOATS, values, at + 2 * Lanes.COUNT);
       a2 = v.fma(sa, a2);
       b2 = v.fma(sb, b2);
-      v = Lanes.load(values, at + 3 * Lanes.COUNT);
+      v = FloatVector.fromArray(FLOATS, values, at + 3 * Lanes.COUNT);
       a3 = v.fma(sa, a3);
       b3 = v.fma(sb, b3);
     }
@@ -305,12 +307,12 @@ final class VectorAttention implements WorkerThreads.RangeTask {
   private static void addOne(int c, int from, int to, int headDim, Scratch scratch) {
     float[] values = scratch.tiles.data();
     int value = scratch.tiles.start() + c;
-    FloatVector a = Lanes.load(scratch.sums, scratch.rowA + c);
-    FloatVector b = Lanes.load(scratch.sums, scratch.rowB + c);
+    FloatVector a = FloatVector.fromArray(FLOATS, scratch.sums, scratch.rowA + c);
+    FloatVector b = FloatVector.fromArray(FLOATS, scratch.sums, scratch.rowB + c);
     for (int p = from; p < to; p++) {
-      FloatVector v = Lanes.load(values, value + p * headDim);
-      a = v.fma(Lanes.all(scratch.scores[scratch.scoresA + p]), a);
-      b = v.fma(Lanes.all(scratch.scores[scratch.scoresB + p]), b);
+      FloatVector v = FloatVector.fromArray(FLOATS, values, value + p * headDim);
+      a = v.fma(FloatVector.broadcast(FLOATS, scratch.scores[scratch.scoresA + p]), a);
+      b = v.fma(FloatVector.broadcast(FLOATS, scratch.scores[scratch.scoresB + p]), b);
     }
     a.intoArray(scratch.sums, scratch.rowA + c);
     b.intoArray(scratch.sums, scratch.rowB + c);

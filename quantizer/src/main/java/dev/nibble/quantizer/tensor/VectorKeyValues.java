@@ -1,5 +1,8 @@
 package dev.nibble.quantizer.tensor;
 
+import static dev.nibble.quantizer.tensor.Lanes.FLOATS;
+import static dev.nibble.quantizer.tensor.Lanes.INTS;
+
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
@@ -15,9 +18,9 @@ final class VectorKeyValues {
   static final int TILE = 64;
 
   /** Which word of those loaded holds the code of a lane: 4 bytes a word, or 8 nibbles. */
-  private static final VectorShuffle<Integer> WORD_OF_BYTE = Lanes.INTS.shuffleFromOp(i -> i / 4);
+  private static final VectorShuffle<Integer> WORD_OF_BYTE = INTS.shuffleFromOp(i -> i / 4);
 
-  private static final VectorShuffle<Integer> WORD_OF_NIBBLE = Lanes.INTS.shuffleFromOp(i -> i / 8);
+  private static final VectorShuffle<Integer> WORD_OF_NIBBLE = INTS.shuffleFromOp(i -> i / 8);
   private static final IntVector BYTE_SHIFTS = shifts(8);
   private static final IntVector NIBBLE_SHIFTS = shifts(4);
   private static final IntVector PAIR_SHIFTS = shifts(2);
@@ -39,7 +42,7 @@ final class VectorKeyValues {
   }
 
   private static IntVector shifts(int bits) {
-    return IntVector.broadcast(Lanes.INTS, 0).addIndex(bits).and(31);
+    return IntVector.broadcast(INTS, 0).addIndex(bits).and(31);
   }
 
   float[] data() {
@@ -120,83 +123,90 @@ final class VectorKeyValues {
 
   /** One vector of positions, all channels. */
   private void keysOf8Or4Bits(KvLayer cache, int at, int p, int lane) {
-    FloatVector step = Lanes.load(steps, p + lane);
-    FloatVector minimum = Lanes.load(minimums, p + lane);
+    FloatVector step = FloatVector.fromArray(FLOATS, steps, p + lane);
+    FloatVector minimum = FloatVector.fromArray(FLOATS, minimums, p + lane);
     int bits = cache.bits();
     int mask = (1 << bits) - 1;
     int out = p * cache.headDim() + lane;
     for (int w = 0; w < cache.row(); w++) {
-      IntVector words = Lanes.load(cache.keyWords, at + w * KvLayer.BLOCK);
+      IntVector words = IntVector.fromArray(INTS, cache.keyWords, at + w * KvLayer.BLOCK);
       for (int shift = 0; shift < Integer.SIZE; shift += bits) {
         IntVector codes = words.lanewise(VectorOperators.LSHR, shift).and(mask);
-        restore(codes, step, minimum).intoArray(tile, out);
+        ((FloatVector) codes.convert(VectorOperators.I2F, 0))
+            .fma(step, minimum)
+            .intoArray(tile, out);
         out += KvLayer.BLOCK;
       }
     }
   }
 
   private void keysOf3Bits(KvLayer cache, int at, int p, int lane) {
-    FloatVector step = Lanes.load(steps, p + lane);
-    FloatVector minimum = Lanes.load(minimums, p + lane);
+    FloatVector step = FloatVector.fromArray(FLOATS, steps, p + lane);
+    FloatVector minimum = FloatVector.fromArray(FLOATS, minimums, p + lane);
     int lowWords = cache.headDim() / 16;
     int out = p * cache.headDim() + lane;
     for (int w = 0; w < lowWords; w++) {
-      IntVector low = Lanes.load(cache.keyWords, at + w * KvLayer.BLOCK);
-      IntVector high = Lanes.load(cache.keyWords, at + (lowWords + w / 2) * KvLayer.BLOCK);
+      IntVector low = IntVector.fromArray(INTS, cache.keyWords, at + w * KvLayer.BLOCK);
+      IntVector high =
+          IntVector.fromArray(INTS, cache.keyWords, at + (lowWords + w / 2) * KvLayer.BLOCK);
       high = high.lanewise(VectorOperators.LSHR, w % 2 * 16);
       for (int i = 0; i < 16; i++) {
         IntVector top = high.lanewise(VectorOperators.LSHR, i).and(1);
         IntVector codes = low.lanewise(VectorOperators.LSHR, 2 * i).and(3);
         codes = codes.or(top.lanewise(VectorOperators.LSHL, 2));
-        restore(codes, step, minimum).intoArray(tile, out);
+        ((FloatVector) codes.convert(VectorOperators.I2F, 0))
+            .fma(step, minimum)
+            .intoArray(tile, out);
         out += KvLayer.BLOCK;
       }
     }
   }
 
   private void valuesOf8Bits(KvLayer cache, int row, int p) {
-    FloatVector step = Lanes.all(steps[p]);
-    FloatVector minimum = Lanes.all(minimums[p]);
+    FloatVector step = FloatVector.broadcast(FLOATS, steps[p]);
+    FloatVector minimum = FloatVector.broadcast(FLOATS, minimums[p]);
     int out = p * cache.headDim();
     for (int c = 0; c < cache.headDim(); c += Lanes.COUNT) {
-      IntVector words = Lanes.load(cache.valueWords, row + c / 4).rearrange(WORD_OF_BYTE);
+      IntVector words =
+          IntVector.fromArray(INTS, cache.valueWords, row + c / 4).rearrange(WORD_OF_BYTE);
       IntVector codes = words.lanewise(VectorOperators.LSHR, BYTE_SHIFTS).and(255);
-      restore(codes, step, minimum).intoArray(tile, out + c);
+      ((FloatVector) codes.convert(VectorOperators.I2F, 0))
+          .fma(step, minimum)
+          .intoArray(tile, out + c);
     }
   }
 
   private void valuesOf4Bits(KvLayer cache, int row, int p) {
-    FloatVector step = Lanes.all(steps[p]);
-    FloatVector minimum = Lanes.all(minimums[p]);
+    FloatVector step = FloatVector.broadcast(FLOATS, steps[p]);
+    FloatVector minimum = FloatVector.broadcast(FLOATS, minimums[p]);
     int out = p * cache.headDim();
     for (int c = 0; c < cache.headDim(); c += Lanes.COUNT) {
-      IntVector words = Lanes.load(cache.valueWords, row + c / 8).rearrange(WORD_OF_NIBBLE);
+      IntVector words =
+          IntVector.fromArray(INTS, cache.valueWords, row + c / 8).rearrange(WORD_OF_NIBBLE);
       words = words.lanewise(VectorOperators.LSHR, c % 8 * 4);
       IntVector codes = words.lanewise(VectorOperators.LSHR, NIBBLE_SHIFTS).and(15);
-      restore(codes, step, minimum).intoArray(tile, out + c);
+      ((FloatVector) codes.convert(VectorOperators.I2F, 0))
+          .fma(step, minimum)
+          .intoArray(tile, out + c);
     }
   }
 
   private void valuesOf3Bits(KvLayer cache, int row, int p) {
-    FloatVector step = Lanes.all(steps[p]);
-    FloatVector minimum = Lanes.all(minimums[p]);
+    FloatVector step = FloatVector.broadcast(FLOATS, steps[p]);
+    FloatVector minimum = FloatVector.broadcast(FLOATS, minimums[p]);
     int highWords = row + cache.headDim() / 16;
     int out = p * cache.headDim();
     for (int c = 0; c < cache.headDim(); c += Lanes.COUNT) {
       int low = cache.valueWords[row + c / 16] >>> (c % 16 * 2);
       int high = cache.valueWords[highWords + c / 32] >>> (c % 32);
-      IntVector top = spread(high).lanewise(VectorOperators.LSHR, BIT_SHIFTS).and(1);
-      IntVector codes = spread(low).lanewise(VectorOperators.LSHR, PAIR_SHIFTS).and(3);
+      IntVector top =
+          IntVector.broadcast(INTS, high).lanewise(VectorOperators.LSHR, BIT_SHIFTS).and(1);
+      IntVector codes =
+          IntVector.broadcast(INTS, low).lanewise(VectorOperators.LSHR, PAIR_SHIFTS).and(3);
       codes = codes.or(top.lanewise(VectorOperators.LSHL, 2));
-      restore(codes, step, minimum).intoArray(tile, out + c);
+      ((FloatVector) codes.convert(VectorOperators.I2F, 0))
+          .fma(step, minimum)
+          .intoArray(tile, out + c);
     }
-  }
-
-  private static IntVector spread(int word) {
-    return IntVector.broadcast(Lanes.INTS, word);
-  }
-
-  private static FloatVector restore(IntVector codes, FloatVector step, FloatVector minimum) {
-    return ((FloatVector) codes.convert(VectorOperators.I2F, 0)).fma(step, minimum);
   }
 }

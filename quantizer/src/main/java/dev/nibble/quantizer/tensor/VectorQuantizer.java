@@ -1,5 +1,9 @@
 package dev.nibble.quantizer.tensor;
 
+import static dev.nibble.quantizer.tensor.Lanes.FLOATS;
+import static dev.nibble.quantizer.tensor.VectorMath.ROUNDER;
+import static jdk.incubator.vector.VectorOperators.F2I;
+
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
@@ -55,10 +59,10 @@ final class VectorQuantizer {
   /** The smallest and the largest; NaN if there is one. */
   private void range(float[] x, int from, int width) {
     int bound = Lanes.bound(width);
-    FloatVector low = Lanes.all(Float.POSITIVE_INFINITY);
-    FloatVector high = Lanes.all(Float.NEGATIVE_INFINITY);
+    FloatVector low = FloatVector.broadcast(FLOATS, Float.POSITIVE_INFINITY);
+    FloatVector high = FloatVector.broadcast(FLOATS, Float.NEGATIVE_INFINITY);
     for (int i = 0; i < bound; i += Lanes.COUNT) {
-      FloatVector v = Lanes.load(x, from + i);
+      FloatVector v = FloatVector.fromArray(FLOATS, x, from + i);
       low = low.min(v);
       high = high.max(v);
     }
@@ -77,8 +81,10 @@ final class VectorQuantizer {
       bound = 0; // far from 0 and all but equal: beyond what the vectors round
     }
     for (int i = 0; i < bound; i += Lanes.COUNT) {
-      FloatVector rounded = VectorMath.round(Lanes.load(x, from + i).div(step));
-      code(rounded, zero, largest).intoArray(codes, i);
+      FloatVector rounded =
+          FloatVector.fromArray(FLOATS, x, from + i).div(step).add(ROUNDER).sub(ROUNDER);
+      FloatVector code = rounded.add(zero).min(largest).max(0f);
+      ((IntVector) code.convert(F2I, 0)).intoArray(codes, i);
     }
     for (int i = bound; i < width; i++) {
       codes[i] = (int) RowQuantizer.code(x[from + i], step, zero, largest);
@@ -90,18 +96,14 @@ final class VectorQuantizer {
       float[] x, int from, int start, int end, float step, int zero, int largest) {
     int bound = start + Lanes.bound(end - start);
     for (int i = start; i < bound; i += Lanes.COUNT) {
-      FloatVector quotient = Lanes.load(x, from + i).div(step);
-      FloatVector rounded = VectorMath.round(quotient.max(-1e6f).min(1e6f));
-      code(rounded, zero, largest).intoArray(codes, i);
+      FloatVector quotient = FloatVector.fromArray(FLOATS, x, from + i).div(step);
+      FloatVector rounded = quotient.max(-1e6f).min(1e6f).add(ROUNDER).sub(ROUNDER);
+      FloatVector code = rounded.add(zero).min(largest).max(0f);
+      ((IntVector) code.convert(F2I, 0)).intoArray(codes, i);
     }
     for (int i = bound; i < end; i++) {
       codes[i] = (int) RowQuantizer.code(x[from + i], step, zero, largest);
     }
-  }
-
-  private static IntVector code(FloatVector rounded, float zero, int largest) {
-    FloatVector code = rounded.add(zero).min(largest).max(0f);
-    return (IntVector) code.convert(VectorOperators.F2I, 0);
   }
 
   private void reserve(int width) {

@@ -1,5 +1,7 @@
 package dev.nibble.quantizer.tensor;
 
+import static dev.nibble.quantizer.tensor.Lanes.FLOATS;
+
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorOperators;
@@ -10,12 +12,13 @@ import org.jspecify.annotations.Nullable;
  * that of the Vector API's own float reductions is left open. Each worker has its own instance.
  */
 final class VectorRows {
+  /** Elements whose exponentials stay in the first cache until they are used. */
+  private static final int RUN = 1024;
+
   private final float[] lanes = new float[Lanes.COUNT];
 
-  /** The elements after the whole vectors of a run, and those of a second operand. */
-  private final float[] rest = new float[Lanes.COUNT];
-
-  private final float[] otherRest = new float[Lanes.COUNT];
+  /** Exponentials of a run, with room for a vector past the last. */
+  private final float[] exponentials = new float[RUN + Lanes.COUNT];
 
   private float[] scores = {};
 
@@ -42,9 +45,9 @@ final class VectorRows {
 
   private double sum(float[] x, int from, int width) {
     int bound = Lanes.bound(width);
-    FloatVector sum = Lanes.all(0);
+    FloatVector sum = FloatVector.broadcast(FLOATS, 0);
     for (int i = 0; i < bound; i += Lanes.COUNT) {
-      sum = sum.add(Lanes.load(x, from + i));
+      sum = sum.add(FloatVector.fromArray(FLOATS, x, from + i));
     }
     sum.intoArray(lanes, 0);
     double total = total();
@@ -57,9 +60,9 @@ final class VectorRows {
   /** Sum of (x - mean)^2. */
   private double squares(float[] x, int from, int width, float mean) {
     int bound = Lanes.bound(width);
-    FloatVector sum = Lanes.all(0);
+    FloatVector sum = FloatVector.broadcast(FLOATS, 0);
     for (int i = 0; i < bound; i += Lanes.COUNT) {
-      FloatVector d = Lanes.load(x, from + i).sub(mean);
+      FloatVector d = FloatVector.fromArray(FLOATS, x, from + i).sub(mean);
       sum = d.fma(d, sum);
     }
     sum.intoArray(lanes, 0);
@@ -77,15 +80,15 @@ final class VectorRows {
     int width = weight.length;
     int bound = Lanes.bound(width);
     for (int i = 0; i < bound; i += Lanes.COUNT) {
-      FloatVector d = Lanes.load(x, from + i).sub(mean).mul(scale);
-      d.mul(Lanes.load(weight, i)).intoArray(y, from + i);
+      FloatVector d = FloatVector.fromArray(FLOATS, x, from + i).sub(mean).mul(scale);
+      d.mul(FloatVector.fromArray(FLOATS, weight, i)).intoArray(y, from + i);
     }
     for (int i = bound; i < width; i++) {
       y[from + i] = (x[from + i] - mean) * scale * weight[i];
     }
   }
 
-  /** Adds {@link #lanes} up; given a vector instead, it would have to be inlined everywhere. */
+  /** Adds {@link #lanes} up. */
   private double total() {
     double total = 0;
     for (float lane : lanes) {
@@ -115,63 +118,38 @@ final class VectorRows {
    */
   float exponentials(float[] x, int from, int to) {
     Arrays.fill(x, to, to + Lanes.COUNT, Float.NEGATIVE_INFINITY);
-    FloatVector max = Lanes.all(Float.NEGATIVE_INFINITY);
+    FloatVector max = FloatVector.broadcast(FLOATS, Float.NEGATIVE_INFINITY);
     for (int i = from; i < to; i += Lanes.COUNT) {
-      max = max.max(Lanes.load(x, i));
+      max = max.max(FloatVector.fromArray(FLOATS, x, i));
     }
     float largest = max.reduceLanes(VectorOperators.MAX);
-    FloatVector sum = Lanes.all(0);
     for (int i = from; i < to; i += Lanes.COUNT) {
-      FloatVector e = VectorMath.exp(Lanes.load(x, i).sub(largest));
-      e.intoArray(x, i);
-      sum = sum.add(e);
+      FloatVector.fromArray(FLOATS, x, i).sub(largest).intoArray(x, i);
+    }
+    VectorMath.exp(x, from, to);
+    FloatVector sum = FloatVector.broadcast(FLOATS, 0);
+    for (int i = from; i < to; i += Lanes.COUNT) {
+      sum = sum.add(FloatVector.fromArray(FLOATS, x, i));
     }
     sum.intoArray(lanes, 0);
     return (float) total();
   }
 
-  // The last vector, when it is not whole, goes through an array of one vector inside the same
-  // loop:
-  // a mask, or the same function called a second time, is more than the compiler keeps in
-  // registers, and then every step allocates.
-
   void swiGlu(float[] gate, float[] up, int from, int to) {
-    float[] x = gate;
-    float[] y = up;
-    int at = from;
-    for (int left = to - from; left > 0; left -= Lanes.COUNT) {
-      if (left < Lanes.COUNT) {
-        System.arraycopy(gate, to - left, rest, 0, left);
-        System.arraycopy(up, to - left, otherRest, 0, left);
-        x = rest;
-        y = otherRest;
-        at = 0;
-      }
-      VectorMath.silu(Lanes.load(x, at)).mul(Lanes.load(y, at)).intoArray(x, at);
-      at += Lanes.COUNT;
+    for (int at = from; at < to; at += RUN) {
+      int count = Math.min(RUN, to - at);
+      VectorMath.negate(gate, at, count, exponentials);
+      VectorMath.exp(exponentials, 0, count);
+      VectorMath.swiGlu(gate, up, at, count, exponentials);
     }
-    restore(x, gate, from, to);
   }
 
-  void gelu(float[] values, int from, int to) {
-    float[] x = values;
-    int at = from;
-    for (int left = to - from; left > 0; left -= Lanes.COUNT) {
-      if (left < Lanes.COUNT) {
-        System.arraycopy(values, to - left, rest, 0, left);
-        x = rest;
-        at = 0;
-      }
-      VectorMath.gelu(Lanes.load(x, at)).intoArray(x, at);
-      at += Lanes.COUNT;
-    }
-    restore(x, values, from, to);
-  }
-
-  private void restore(float[] x, float[] values, int from, int to) {
-    if (x == rest) {
-      int left = to - from - Lanes.bound(to - from);
-      System.arraycopy(rest, 0, values, to - left, left);
+  void gelu(float[] x, int from, int to) {
+    for (int at = from; at < to; at += RUN) {
+      int count = Math.min(RUN, to - at);
+      VectorMath.negateHalfSquares(x, at, count, exponentials);
+      VectorMath.exp(exponentials, 0, count);
+      VectorMath.gelu(x, at, count, exponentials);
     }
   }
 
@@ -202,10 +180,10 @@ final class VectorRows {
       float[] x, int first, int half, float[] cosines, float[] sines, int table) {
     int bound = Lanes.bound(half);
     for (int i = 0; i < bound; i += Lanes.COUNT) {
-      FloatVector cosine = Lanes.load(cosines, table + i);
-      FloatVector sine = Lanes.load(sines, table + i);
-      FloatVector a = Lanes.load(x, first + i);
-      FloatVector b = Lanes.load(x, first + half + i);
+      FloatVector cosine = FloatVector.fromArray(FLOATS, cosines, table + i);
+      FloatVector sine = FloatVector.fromArray(FLOATS, sines, table + i);
+      FloatVector a = FloatVector.fromArray(FLOATS, x, first + i);
+      FloatVector b = FloatVector.fromArray(FLOATS, x, first + half + i);
       a.mul(cosine).sub(b.mul(sine)).intoArray(x, first + i);
       b.mul(cosine).add(a.mul(sine)).intoArray(x, first + half + i);
     }

@@ -10,7 +10,6 @@ import java.util.List;
 import java.util.Optional;
 import java.util.function.BiConsumer;
 import java.util.stream.IntStream;
-import jdk.incubator.vector.FloatVector;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -160,10 +159,11 @@ class VectorOperationsTest {
       for (int lane = 0; lane < x.length; lane++) {
         x[lane] = -87 + 175 * samples.random().nextFloat();
       }
-      FloatVector e = VectorMath.exp(Lanes.load(x, 0));
+      float[] e = x.clone();
+      VectorMath.exp(e, 0, e.length);
       for (int lane = 0; lane < x.length; lane += 3) {
         double expected = Math.exp(x[lane]);
-        assertEquals(expected, e.lane(lane), 2.5e-7 * expected, x[lane] + ", " + Samples.seed());
+        assertEquals(expected, e[lane], 2.5e-7 * expected, x[lane] + ", " + Samples.seed());
       }
     }
     float[][] ends = {
@@ -177,9 +177,10 @@ class VectorOperationsTest {
       {Float.NaN, Float.NaN}
     };
     for (float[] end : ends) {
-      float actual = VectorMath.exp(Lanes.all(end[0])).lane(Lanes.COUNT - 1);
+      Arrays.fill(x, end[0]);
+      VectorMath.exp(x, 0, x.length);
       float ulp = Float.isFinite(end[1]) ? Math.ulp(end[1]) : 1;
-      assertEquals(end[1], actual, 4 * ulp, "exp " + end[0]);
+      assertEquals(end[1], x[Lanes.COUNT - 1], 4 * ulp, "exp " + end[0]);
     }
   }
 
