@@ -18,8 +18,18 @@ final class VectorAttention implements WorkerThreads.RangeTask {
   /** Multiply-adds below which other threads are not worth waking. */
   private static final long ALONE = 1 << 15;
 
+  /**
+   * A step of a block. Called through one loop, the steps are too many to be inlined there, and so
+   * each is compiled by itself: all of them together are more than C2 keeps free of objects.
+   */
+  @FunctionalInterface
+  private interface Stage {
+    void run(int head, int firstRow, int count, Scratch scratch);
+  }
+
   private final WorkerThreads threads;
   private final Scratch[] scratches;
+  private final Stage[] stages = {this::scores, this::exponentials, this::values, this::outputs};
   private float[] q = {};
   private float[] out = {};
   private KvLayer cache;
@@ -78,16 +88,27 @@ final class VectorAttention implements WorkerThreads.RangeTask {
   }
 
   private void block(int head, int firstRow, int count, Scratch scratch) {
-    int firstScore = visibleFrom(firstRow) / KvLayer.BLOCK * KvLayer.BLOCK;
-    scores(head, firstRow, count, firstScore, scratch);
+    for (Stage stage : stages) {
+      stage.run(head, firstRow, count, scratch);
+    }
+  }
+
+  /** Where the scores of a block's rows start: the block of positions of the first one visible. */
+  private int firstScore(int firstRow) {
+    return visibleFrom(firstRow) / KvLayer.BLOCK * KvLayer.BLOCK;
+  }
+
+  private void exponentials(int head, int firstRow, int count, Scratch scratch) {
     for (int i = 0; i < count; i++) {
-      int scores = i * scratch.scoreStride - firstScore;
+      int scores = i * scratch.scoreStride - firstScore(firstRow);
       int row = firstRow + i;
       scratch.totals[i] =
           scratch.rowMath.exponentials(
               scratch.scores, scores + visibleFrom(row), scores + visibleTo(row));
     }
-    values(head, firstRow, count, firstScore, scratch);
+  }
+
+  private void outputs(int head, int firstRow, int count, Scratch scratch) {
     int headDim = cache.headDim();
     for (int i = 0; i < count; i++) {
       int to = element(head, firstRow + i);
@@ -110,7 +131,8 @@ final class VectorAttention implements WorkerThreads.RangeTask {
     return offset + (row / group * heads + head * group + row % group) * cache.headDim();
   }
 
-  private void scores(int head, int firstRow, int count, int firstScore, Scratch scratch) {
+  private void scores(int head, int firstRow, int count, Scratch scratch) {
+    int firstScore = firstScore(firstRow);
     int end = Math.ceilDiv(visibleTo(firstRow + count - 1), KvLayer.BLOCK) * KvLayer.BLOCK;
     for (int p = firstScore; p < end; p += VectorKeyValues.TILE) {
       int positions = Math.min(VectorKeyValues.TILE, end - p);
@@ -211,7 +233,8 @@ final class VectorAttention implements WorkerThreads.RangeTask {
     b.mul(scale).intoArray(scratch.scores, scratch.scoresB + p);
   }
 
-  private void values(int head, int firstRow, int count, int firstScore, Scratch scratch) {
+  private void values(int head, int firstRow, int count, Scratch scratch) {
+    int firstScore = firstScore(firstRow);
     Arrays.fill(scratch.sums, 0, count * cache.headDim(), 0);
     int end = visibleTo(firstRow + count - 1);
     for (int p = visibleFrom(firstRow); p < end; p += VectorKeyValues.TILE) {

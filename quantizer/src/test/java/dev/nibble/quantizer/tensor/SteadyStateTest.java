@@ -2,11 +2,14 @@ package dev.nibble.quantizer.tensor;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import dev.nibble.quantizer.format.DType;
 import dev.nibble.quantizer.format.ModelConfig.RopeConfig;
 import dev.nibble.quantizer.format.PackedLayout;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.lang.ref.WeakReference;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
@@ -66,7 +69,8 @@ class SteadyStateTest {
         new RotaryEmbedding(new RopeConfig(10_000, Optional.empty()), HEAD_DIM, 8);
     private final KvLayer[] caches = new KvLayer[5];
     private final QuantizedActivations codes = new QuantizedActivations(8, false, 1, WIDTH, 32);
-    private final PreparedMatrix matrix;
+    private final List<PreparedMatrix> packed = new ArrayList<>();
+    private final List<PreparedMatrix> dense = new ArrayList<>();
 
     Decoder(TensorOperations operations, Arena arena) {
       this.operations = operations;
@@ -74,16 +78,27 @@ class SteadyStateTest {
       for (int i = 0; i < caches.length; i++) {
         caches[i] = new KvLayer(bits[i], 40, 2, HEAD_DIM);
       }
-      PackedLayout layout = new PackedLayout(4, 7, WIDTH, 32);
-      matrix = operations.prepare(samples.packed(layout, false), arena);
+      for (int width : new int[] {2, 3, 4, 6, 8}) {
+        PackedLayout layout = new PackedLayout(width, 7, WIDTH, 32);
+        packed.add(operations.prepare(samples.packed(layout, false), arena));
+      }
+      for (DType dtype : List.of(DType.F32, DType.F16, DType.BF16)) {
+        MemorySegment zeros = arena.allocate(7L * WIDTH * dtype.bytes());
+        dense.add(operations.prepare(new WeightMatrix.Dense(dtype, 7, WIDTH, zeros), arena));
+      }
     }
 
     void step() {
       operations.rmsNorm(x, 0, 1, weight, 1e-5f, y);
       operations.layerNorm(x, 0, 1, weight, weight, 1e-5f, y);
       operations.quantize(y, 0, 1, codes);
-      operations.matmul(codes, matrix, out, 0);
-      operations.matmul(y, 0, 1, matrix, out, 0);
+      for (int i = 0; i < packed.size(); i++) {
+        operations.matmul(codes, packed.get(i), out, 0);
+        operations.matmul(y, 0, 1, packed.get(i), out, 0);
+      }
+      for (int i = 0; i < dense.size(); i++) {
+        operations.matmul(y, 0, 1, dense.get(i), out, 0);
+      }
       operations.rope(q, 1, HEADS, rope, positions);
       operations.fakeQuantize(q, 0, HEADS, HEAD_DIM, 4);
       for (KvLayer cache : caches) {
