@@ -1,12 +1,9 @@
 package dev.nibble.quantizer.tensor;
 
-import static dev.nibble.quantizer.tensor.Lanes.FLOATS;
-
-import jdk.incubator.vector.FloatVector;
-
 /** SwiGLU, z = silu(gate) up, and its gradient, over ranges of elements. Needs the Vector API. */
 public final class GatedUnit {
-  private static final FloatVector ONE = Lanes.all(1f);
+  /** Elements whose exponentials stay in the first cache until they are used. */
+  private static final int RUN = 1024;
 
   private GatedUnit() {}
 
@@ -20,14 +17,14 @@ public final class GatedUnit {
    * @param to one past the last
    */
   public static void forward(float[] gate, float[] up, float[] z, int from, int to) {
-    int i = from;
-    for (int bound = from + Lanes.bound(to - from); i < bound; i += Lanes.COUNT) {
-      VectorMath.silu(Lanes.load(gate, i)).mul(Lanes.load(up, i)).intoArray(z, i);
-    }
-    if (i < to) {
-      var rest = FLOATS.indexInRange(0, to - i);
-      FloatVector g = FloatVector.fromArray(FLOATS, gate, i, rest);
-      VectorMath.silu(g).mul(FloatVector.fromArray(FLOATS, up, i, rest)).intoArray(z, i, rest);
+    float[] e = new float[RUN + Lanes.COUNT];
+    for (int at = from; at < to; at += RUN) {
+      int count = Math.min(RUN, to - at);
+      VectorMath.negate(gate, at, count, e);
+      VectorMath.exp(e, 0, count);
+      for (int i = 0; i < count; i++) {
+        z[at + i] = gate[at + i] / (e[i] + 1) * up[at + i];
+      }
     }
   }
 
@@ -44,15 +41,19 @@ public final class GatedUnit {
    */
   public static void backward(
       float[] gate, float[] up, float[] dz, float[] dgate, float[] dup, int from, int to) {
-    for (int i = from; i < to; i += Lanes.COUNT) {
-      var some = FLOATS.indexInRange(i, to);
-      FloatVector g = FloatVector.fromArray(FLOATS, gate, i, some);
-      FloatVector u = FloatVector.fromArray(FLOATS, up, i, some);
-      FloatVector d = FloatVector.fromArray(FLOATS, dz, i, some);
-      FloatVector s = ONE.div(VectorMath.exp(g.neg()).add(ONE));
-      FloatVector slope = ONE.sub(s).mul(g).add(ONE).mul(s);
-      d.mul(g).mul(s).intoArray(dup, i, some);
-      d.mul(u).mul(slope).intoArray(dgate, i, some);
+    float[] e = new float[RUN + Lanes.COUNT];
+    for (int at = from; at < to; at += RUN) {
+      int count = Math.min(RUN, to - at);
+      VectorMath.negate(gate, at, count, e);
+      VectorMath.exp(e, 0, count);
+      for (int i = 0; i < count; i++) {
+        float g = gate[at + i];
+        float d = dz[at + i];
+        float s = 1 / (e[i] + 1);
+        float slope = ((1 - s) * g + 1) * s;
+        dup[at + i] = d * g * s;
+        dgate[at + i] = d * up[at + i] * slope;
+      }
     }
   }
 }

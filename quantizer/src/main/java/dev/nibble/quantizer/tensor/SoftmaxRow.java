@@ -22,7 +22,7 @@ final class SoftmaxRow {
    */
   float forward(float[] x, int row, int begin, int end, int last, float scale) {
     float max = Float.NEGATIVE_INFINITY;
-    FloatVector most = Lanes.all(max);
+    FloatVector most = FloatVector.broadcast(FLOATS, max);
     int i = begin;
     for (int bound = begin + Lanes.bound(end - begin); i < bound; i += Lanes.COUNT) {
       most = most.max(FloatVector.fromArray(FLOATS, x, i));
@@ -50,12 +50,13 @@ final class SoftmaxRow {
   void backward(
       float[] x, float[] dx, int row, int begin, int end, int last, float scale, float logSum) {
     exponentials(x, begin, end, scale, logSum);
-    FloatVector sums = Lanes.all(0);
+    FloatVector sums = FloatVector.broadcast(FLOATS, 0);
     int i = begin;
     for (int bound = begin + Lanes.bound(end - begin); i < bound; i += Lanes.COUNT) {
       sums = FloatVector.fromArray(FLOATS, x, i).fma(FloatVector.fromArray(FLOATS, dx, i), sums);
     }
-    float dot = (float) total(sums);
+    sums.intoArray(lanes, 0);
+    float dot = (float) total();
     for (; i < end; i++) {
       dot += x[i] * dx[i];
     }
@@ -69,35 +70,33 @@ final class SoftmaxRow {
   }
 
   /** x = e^(scale x - shift). The last vector may hold what is not used, so it is made apart. */
-  private static void exponentials(float[] x, int begin, int end, float scale, float shift) {
-    FloatVector factor = Lanes.all(scale);
-    FloatVector minus = Lanes.all(-shift);
-    int i = begin;
-    for (int bound = begin + Lanes.bound(end - begin); i < bound; i += Lanes.COUNT) {
-      VectorMath.exp(FloatVector.fromArray(FLOATS, x, i).fma(factor, minus)).intoArray(x, i);
+  private void exponentials(float[] x, int begin, int end, float scale, float shift) {
+    for (int i = begin; i < end; i++) {
+      x[i] = x[i] * scale - shift;
     }
-    if (i < end) {
-      var rest = FLOATS.indexInRange(0, end - i);
-      VectorMath.exp(FloatVector.fromArray(FLOATS, x, i, rest).fma(factor, minus))
-          .intoArray(x, i, rest);
-    }
+    int bound = begin + Lanes.bound(end - begin);
+    VectorMath.exp(x, begin, bound);
+    System.arraycopy(x, bound, lanes, 0, end - bound);
+    VectorMath.exp(lanes, 0, end - bound);
+    System.arraycopy(lanes, 0, x, bound, end - bound);
   }
 
   private double sum(float[] x, int begin, int end) {
-    FloatVector sums = Lanes.all(0);
+    FloatVector sums = FloatVector.broadcast(FLOATS, 0);
     int i = begin;
     for (int bound = begin + Lanes.bound(end - begin); i < bound; i += Lanes.COUNT) {
       sums = sums.add(FloatVector.fromArray(FLOATS, x, i));
     }
-    double sum = total(sums);
+    sums.intoArray(lanes, 0);
+    double sum = total();
     for (; i < end; i++) {
       sum += x[i];
     }
     return sum;
   }
 
-  private double total(FloatVector sums) {
-    sums.intoArray(lanes, 0);
+  /** Adds {@link #lanes} up. */
+  private double total() {
     double total = 0;
     for (float lane : lanes) {
       total += lane;
