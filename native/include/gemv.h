@@ -31,14 +31,13 @@
 #define GEMV_MAX_SEGMENTS 3
 #define GEMV_MAX_WARPS 16
 #define GEMV_MAX_STAGES 8
-#define GEMV_STAGE_COLUMNS 256   // columns of a stage of a warp's ring
 #define GEMV_TASK_COLUMNS 256    // columns of x that a warp quantizes at a time
 #define GEMV_SEGMENT_BYTES 48
 #define GEMV_ARGS_BYTES 232
 
-// Shared memory of a block that leaves room for the next kernel's first block on the same
-// multiprocessor of an H100 or H200 (228 KiB, 1 KiB of it taken for each block).
-#define GEMV_SHARED_TARGET 115712
+// Shared memory that a block asks for if it has the choice: as much in flight as an H200 needs, and
+// mostly room for the next kernel's first block on the same multiprocessor.
+#define GEMV_SHARED_TARGET 120000
 
 // What happens to v = (W x)[row] + bias[row] + addend[row].
 #define GEMV_STORE_F16 0   // y fp16: v
@@ -114,14 +113,18 @@ NIBBLE_INLINE int64_t gemv_grid(int bits, int64_t padded_rows, int epilogue,
   return items < multiprocessors ? items : multiprocessors;
 }
 
-// Bytes of a stage: codes, scales, zeros of GEMV_STAGE_COLUMNS columns of a tile's rows.
+// Columns of a stage of a warp's ring.
+NIBBLE_INLINE int gemv_stage_columns(int bits) { return bits == 2 ? 512 : 256; }
+
+// Bytes of a stage: codes, scales, zeros of a tile's rows.
 NIBBLE_INLINE int gemv_stage_bytes(int bits, int group_size) {
-  int groups = group_size == 0 ? 0 : GEMV_STAGE_COLUMNS / group_size;
-  return nibble_tile_rows(bits) * (GEMV_STAGE_COLUMNS / 8 * bits + 3 * groups);
+  int columns = gemv_stage_columns(bits);
+  int groups = group_size == 0 ? 0 : columns / group_size;
+  return nibble_tile_rows(bits) * (columns / 8 * bits + 3 * groups);
 }
 
-// Shared bytes besides the rings: x in int8 parts, its run scales and sums, the sums of squares, and
-// every column block's partial results.
+// Shared bytes besides the rings: x in int8 parts and a run of zeros, the runs' scales and sums, the
+// sums of squares, and every column block's partial results.
 NIBBLE_INLINE int64_t gemv_fixed_bytes(int bits, int64_t padded_rows, int64_t columns,
                                        int group_size, int tokens, int epilogue,
                                        int multiprocessors) {
@@ -131,8 +134,8 @@ NIBBLE_INLINE int64_t gemv_fixed_bytes(int bits, int64_t padded_rows, int64_t co
   int64_t grid = gemv_grid(bits, padded_rows, epilogue, multiprocessors);
   int64_t mine = gemv_ceil(gemv_items(bits, padded_rows, epilogue), grid) *
                  (epilogue == GEMV_SWIGLU_F16 ? 2 : 1);
-  return tokens * (2 * x_columns + 8 * (x_columns / run) + 4 * (x_columns / GEMV_TASK_COLUMNS) +
-                   4 * mine * blocks * nibble_tile_rows(bits));
+  return tokens * (2 * x_columns + 2 * run + 8 * (x_columns / run) +
+                   4 * (x_columns / GEMV_TASK_COLUMNS) + 4 * mine * blocks * nibble_tile_rows(bits));
 }
 
 // Dynamic shared bytes; each stage has a barrier of 8 bytes.
@@ -141,22 +144,20 @@ NIBBLE_INLINE int64_t gemv_shared_bytes(int bits, int group_size, int warps, int
   return (int64_t)warps * stages * (gemv_stage_bytes(bits, group_size) + 8) + fixed_bytes;
 }
 
-// Warps of a block: of 16, 14 and 12 those whose ring of at most GEMV_MAX_STAGES stages is largest
-// within GEMV_SHARED_TARGET; where not even 12 warps have 2 stages, 8 warps of 2, to be refused if
-// gemv_shared_bytes is more than a block may have.
-NIBBLE_INLINE int gemv_plan(int bits, int group_size, int64_t fixed_bytes, int* warps) {
-  int64_t stage = gemv_stage_bytes(bits, group_size) + 8;
-  int best = 0, w;
-  *warps = 8;
-  for (w = GEMV_MAX_WARPS; w >= 12; w -= 2) {
-    int64_t stages = (GEMV_SHARED_TARGET - fixed_bytes) / (w * stage);
-    if (stages > GEMV_MAX_STAGES) stages = GEMV_MAX_STAGES;
-    if (stages >= 2 && w * stages > (int64_t)*warps * best) {
-      *warps = w;
-      best = (int)stages;
-    }
+// Stages and *warps of a block that may have shared_limit bytes: the most warps whose rings have 2
+// stages, and as many stages, up to GEMV_MAX_STAGES, as stay within GEMV_SHARED_TARGET. 0 where not
+// even 4 warps fit: skinny.h takes such a product.
+NIBBLE_INLINE int gemv_plan(int bits, int group_size, int64_t fixed_bytes, int64_t shared_limit,
+                            int* warps) {
+  int64_t target = shared_limit < GEMV_SHARED_TARGET ? shared_limit : GEMV_SHARED_TARGET;
+  for (*warps = GEMV_MAX_WARPS; *warps >= 4; *warps /= 2) {
+    int64_t stages = (target - gemv_shared_bytes(bits, group_size, *warps, 0, fixed_bytes)) /
+                     (*warps * (gemv_stage_bytes(bits, group_size) + 8));
+    if (stages > GEMV_MAX_STAGES) return GEMV_MAX_STAGES;
+    if (stages > 2) return (int)stages;
+    if (gemv_shared_bytes(bits, group_size, *warps, 2, fixed_bytes) <= shared_limit) return 2;
   }
-  return best == 0 ? 2 : best;
+  return 0;
 }
 
 #endif  // NIBBLE_GEMV_H

@@ -59,15 +59,6 @@ public class gemv_h extends gemv_h$shared {
     public static int GEMV_MAX_STAGES() {
         return GEMV_MAX_STAGES;
     }
-    private static final int GEMV_STAGE_COLUMNS = (int)256L;
-    /**
-     * {@snippet lang=c :
-     * #define GEMV_STAGE_COLUMNS 256
-     * }
-     */
-    public static int GEMV_STAGE_COLUMNS() {
-        return GEMV_STAGE_COLUMNS;
-    }
     private static final int GEMV_TASK_COLUMNS = (int)256L;
     /**
      * {@snippet lang=c :
@@ -95,10 +86,10 @@ public class gemv_h extends gemv_h$shared {
     public static int GEMV_ARGS_BYTES() {
         return GEMV_ARGS_BYTES;
     }
-    private static final int GEMV_SHARED_TARGET = (int)115712L;
+    private static final int GEMV_SHARED_TARGET = (int)120000L;
     /**
      * {@snippet lang=c :
-     * #define GEMV_SHARED_TARGET 115712
+     * #define GEMV_SHARED_TARGET 120000
      * }
      */
     public static int GEMV_SHARED_TARGET() {

@@ -1,0 +1,4 @@
+// See gemv.h.
+#include "gemv.cuh"
+
+NIBBLE_GEMV_KERNELS(3)
