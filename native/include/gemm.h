@@ -6,14 +6,16 @@
 //   gemm_a16  gemm_w2a16_TILE, gemm_w3a16_TILE, gemm_w4a16_TILE, gemm_w6a16_TILE, gemm_w8a16_TILE:
 //             packed weights, made fp16 in registers, x tiled fp16;
 //             gemm_f16_TILE, gemm_bf16_TILE: dense weights, bf16 made fp16 (exact from 2^-14 up);
-//   gemm_a8   gemm_w2a8_TILE ... gemm_w8a8_TILE: packed weights on int8 tensor cores, x tiled int8.
-//             W8 with zeros in groups is not among them (code - zero needs nine bits): take
-//             gemm_w8a16_TILE with x tiled by GEMM_TILE_CODES_TO_HALVES and the same arguments.
+//   gemm_a8   gemm_w2a8_TILE ... gemm_w8a8_TILE: packed weights, one scale a row, on int8 tensor
+//             cores, x tiled int8;
+//             gemm_w2a8_groups_TILE ... gemm_w8a8_groups_TILE: the same in groups, W8 symmetric only.
+//             Elsewhere take gemm_w8a16_TILE with x tiled by GEMM_TILE_CODES_TO_HALVES and the same
+//             arguments; it serves every width.
 //
 // Codes of activations: y = token_scales (sum - token_zeros row_sums) + bias, where sum runs over
-// scale (code - zero) (activation code); token_scales null for 1, token_zeros null for 0.
+// scale (code - zero) (activation code). Without token_scales y = sum + bias.
 //
-// On an image for sm_90a, TILE is 64, 128 or 256 (gemm_a8 with groups: 64 or 128);
+// On an image for sm_90a, TILE is 64, 128 or, but for _groups, 256;
 //   grid (G, 1, 1), G even, best min(T, multiprocessors rounded down to even) where
 //     T = 2 ceil(rows / 256) ceil(tokens / TILE);
 //   block (GEMM_SM90_THREADS, 1, 1); clusters of 2 blocks, set in the kernel;
@@ -55,10 +57,11 @@ struct gemm_args {
   const uint8_t* zeros;
   // [rows], or null.
   const float* bias;
-  // Activation codes: [tokens] each, or null.
+  // Activation codes: [tokens], or null.
   const float* token_scales;
+  // [tokens], or null for 0; not read without token_scales.
   const float* token_zeros;
-  // gemm_a8 per channel: [tokens] sums of a token's codes. Not read otherwise.
+  // gemm_a8, one scale a row: [tokens] sums of a token's codes. Not read otherwise.
   const int32_t* token_sums;
   // [rows] sum over the columns of scale (code - zero). Null only if token_zeros is.
   const float* row_sums;
