@@ -36,9 +36,15 @@ public record QuantizedBlock(
 
   /** Copies the collections. */
   public QuantizedBlock {
-    linears = new EnumMap<>(linears);
+    linears = byRole(linears);
     tensors = List.copyOf(tensors);
-    errors = new EnumMap<>(errors);
+    errors = byRole(errors);
+  }
+
+  private static <T> Map<LinearRole, T> byRole(Map<LinearRole, T> entries) {
+    Map<LinearRole, T> copy = new EnumMap<>(LinearRole.class);
+    copy.putAll(entries);
+    return copy;
   }
 
   /**

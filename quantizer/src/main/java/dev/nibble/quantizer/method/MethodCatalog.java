@@ -24,7 +24,7 @@ public final class MethodCatalog {
    * @return names, in the order to show them
    */
   public static List<String> names() {
-    return List.of("nearest");
+    return List.of("nearest", "gptq");
   }
 
   /**
@@ -37,14 +37,17 @@ public final class MethodCatalog {
    */
   public static BlockMethod create(String name, Options options) {
     return switch (name) {
-      case "nearest" -> {
-        refuseEpochs(name, options);
-        yield new NearestBlocks();
-      }
+      case "nearest" -> recipe(name, options, new NearestBlocks());
+      case "gptq" -> recipe(name, options, Gptq.DEFAULT);
       default ->
           throw new IllegalArgumentException(
               "method " + name + ": unknown; there is: " + String.join(", ", names()));
     };
+  }
+
+  private static BlockMethod recipe(String name, Options options, BlockRounding rounding) {
+    refuseEpochs(name, options);
+    return new BlockRecipe(name, List.of(), rounding);
   }
 
   private static void refuseEpochs(String name, Options options) {

@@ -53,7 +53,7 @@ class CalibratedQuantizerTest {
     Path framed = folder.resolve("framed");
     Summary expected =
         FolderQuantizer.quantize(request(model, plain, scheme, 1), FolderQuantizer.Listener.SILENT);
-    Summary found = quantize(model, framed, scheme, 2, new NearestBlocks());
+    Summary found = quantize(model, framed, scheme, 2, nearest());
     try (Checkpoint a = Checkpoint.open(plain);
         Checkpoint b = Checkpoint.open(framed)) {
       assertEquals(List.copyOf(a.names()), List.copyOf(b.names()));
@@ -86,9 +86,9 @@ class CalibratedQuantizerTest {
   @Test
   void goesOnWhereARunEndedAndWritesTheSameBytes() throws IOException {
     Path whole = folder.resolve("whole");
-    quantize("llama3", whole, "W4A8KV4", 1, new NearestBlocks());
+    quantize("llama3", whole, "W4A8KV4", 1, nearest());
     Path resumed = folder.resolve("resumed");
-    NearestBlocks nearest = new NearestBlocks();
+    BlockMethod nearest = nearest();
     List<Integer> layers = new ArrayList<>();
     for (int allowed = 1; allowed < 10 && !Files.exists(resumed); allowed++) {
       int most = allowed;
@@ -122,7 +122,7 @@ class CalibratedQuantizerTest {
     Path out = folder.resolve("out");
     BlockMethod failing =
         new Watched(
-            new NearestBlocks(),
+            nearest(),
             task -> {
               if (task.block().layer() == 1) {
                 throw new IOException("killed");
@@ -133,9 +133,9 @@ class CalibratedQuantizerTest {
     IllegalArgumentException refusal =
         assertThrows(
             IllegalArgumentException.class,
-            () -> quantize("llama3", out, "W3A16", 1, new NearestBlocks(), Interrupted.RESUME));
+            () -> quantize("llama3", out, "W3A16", 1, nearest(), Interrupted.RESUME));
     assertTrue(refusal.getMessage().contains("W3A16"), refusal.getMessage());
-    quantize("llama3", out, "W3A16", 1, new NearestBlocks());
+    quantize("llama3", out, "W3A16", 1, nearest());
     assertEquals(List.of("out"), entries(folder));
   }
 
@@ -158,7 +158,7 @@ class CalibratedQuantizerTest {
   private void quantizeOn(Path text, int samples, int context) throws IOException {
     CalibratedQuantizer.quantize(
         request("llama3", folder.resolve("out"), "W4A16", 1),
-        new NearestBlocks(),
+        nearest(),
         new Calibration(text, samples, context, 0, Interrupted.DISCARD),
         silent());
   }
@@ -187,6 +187,10 @@ class CalibratedQuantizerTest {
       throws IOException {
     return new Request(
         ByteModels.copy(model, models), out, QuantScheme.parse(scheme), Existing.KEEP, threads);
+  }
+
+  private static BlockMethod nearest() {
+    return MethodCatalog.create("nearest", MethodCatalog.Options.DEFAULT);
   }
 
   private static Path text() {

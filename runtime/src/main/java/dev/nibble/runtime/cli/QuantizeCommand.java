@@ -14,6 +14,7 @@ import dev.nibble.quantizer.method.MethodCatalog;
 import dev.nibble.runtime.model.Device;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -59,9 +60,10 @@ final class QuantizeCommand implements Callable<Integer> {
       names = "--method",
       paramLabel = "NAME",
       defaultValue = RTN,
+      completionCandidates = CalibratedMethods.class,
       description =
-          "How codes are chosen: rtn rounds to nearest; the others calibrate: nearest. Default:"
-              + " rtn.")
+          "How codes are chosen: rtn rounds to nearest; the others calibrate:"
+              + " ${COMPLETION-CANDIDATES}. Default: rtn.")
   private String method;
 
   @Option(
@@ -117,6 +119,14 @@ final class QuantizeCommand implements Callable<Integer> {
 
   @Option(names = "--json", description = "Print one JSON object.")
   private boolean json;
+
+  /** For the help text. */
+  static final class CalibratedMethods implements Iterable<String> {
+    @Override
+    public Iterator<String> iterator() {
+      return MethodCatalog.names().iterator();
+    }
+  }
 
   QuantizeCommand(Host host) {
     this.host = host;

@@ -1,0 +1,145 @@
+package dev.nibble.quantizer.method;
+
+import dev.nibble.quantizer.calibration.BlockForward;
+import dev.nibble.quantizer.calibration.BlockPrecision;
+import dev.nibble.quantizer.calibration.BlockTask;
+import dev.nibble.quantizer.calibration.InputSite;
+import dev.nibble.quantizer.calibration.QuantizedLinear;
+import dev.nibble.quantizer.calibration.TransformerBlock;
+import dev.nibble.quantizer.calibration.TransformerBlock.Parameters;
+import dev.nibble.quantizer.format.LinearRole;
+import dev.nibble.quantizer.format.PackedLayout;
+import dev.nibble.quantizer.method.ErrorFeedback.GroupRange;
+import dev.nibble.quantizer.tensor.WorkerThreads;
+import java.util.Comparator;
+import java.util.EnumMap;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.stream.IntStream;
+
+/**
+ * GPTQ (Frantar et al. 2022): rounds a weight's columns one after the other and corrects the rest,
+ * by the Hessian of the linear's squared output error on the calibration text.
+ *
+ * <p>The inputs are those that the quantized blocks before leave, rounded as the scheme rounds
+ * them; the linears of a block are rounded site by site, each on the inputs that the rounded ones
+ * before it leave (the paper's code calls this true-sequential). A channel that is always 0 is
+ * rounded to nearest, where that code sets its weights to 0.
+ *
+ * @param order the order of the columns
+ * @param range when the range of a group is taken
+ */
+record Gptq(ColumnOrder order, GroupRange range) implements BlockRounding {
+  private static final double DAMPING = 0.01;
+  private static final int BLOCK = 128;
+
+  /** The order in which columns are rounded. */
+  enum ColumnOrder {
+    /** As they are stored. */
+    NATURAL,
+    /** The largest inputs first. */
+    ACTIVATION
+  }
+
+  /** What the code of the paper calls act-order with static groups. */
+  static final Gptq DEFAULT = new Gptq(ColumnOrder.ACTIVATION, GroupRange.STATIC);
+
+  Gptq {
+    if (order == ColumnOrder.ACTIVATION && range == GroupRange.DYNAMIC) {
+      throw new IllegalArgumentException("groups lie in the natural order: ranges must be static");
+    }
+  }
+
+  @Override
+  public Map<String, String> settings() {
+    Map<String, String> settings = new LinkedHashMap<>();
+    settings.put("damping", Double.toString(DAMPING));
+    settings.put("order", order.name().toLowerCase(Locale.ROOT));
+    settings.put("groups", range.name().toLowerCase(Locale.ROOT));
+    return settings;
+  }
+
+  @Override
+  public Map<LinearRole, QuantizedLinear> round(BlockTask task, TransformerBlock block) {
+    Map<LinearRole, QuantizedLinear> linears = new EnumMap<>(LinearRole.class);
+    WorkerThreads workers = task.forward().workers();
+    TransformerBlock rounded = block.copy();
+    int done = 0;
+    for (InputSite site : InputSite.values()) {
+      double[] hessian = hessian(task, rounded, site, done);
+      done += task.quantizedInputs().windows();
+      int n = site.width(block.config());
+      int[] columns = columns(hessian, n);
+      double[] factor = factor(hessian, columns, workers);
+      ErrorFeedback feedback = new ErrorFeedback(columns, factor, new double[0], range, BLOCK);
+      for (LinearRole role : block.roles()) {
+        if (InputSite.of(role) == site) {
+          Parameters linear = block.linear(role);
+          PackedLayout layout = task.layout(role);
+          QuantizedLinear codes =
+              feedback.round(linear.weight(), layout, task.scheme().symmetric(), workers);
+          linears.put(role, codes);
+          rounded.setLinear(role, new Parameters(codes.toFloats(), linear.bias()));
+        }
+      }
+    }
+    return linears;
+  }
+
+  private static double[] hessian(
+      BlockTask task, TransformerBlock block, InputSite site, int done) {
+    BlockForward forward = task.forward();
+    BlockPrecision precision = BlockPrecision.of(task.scheme());
+    InputProducts products = new InputProducts(site.width(block.config()), forward.workers());
+    int windows = task.quantizedInputs().windows();
+    int steps = windows * InputSite.values().length;
+    for (int w = 0; w < windows; w++) {
+      forward.inputs(
+          block,
+          precision,
+          task.quantizedInputs().window(w),
+          site,
+          (at, raw, inputs) -> {
+            if (at == site) {
+              products.addSquare(inputs);
+            }
+          });
+      task.progress().step(done + w + 1, steps, Double.NaN);
+    }
+    return products.sums();
+  }
+
+  private int[] columns(double[] hessian, int n) {
+    return switch (order) {
+      case NATURAL -> IntStream.range(0, n).toArray();
+      case ACTIVATION ->
+          IntStream.range(0, n)
+              .boxed()
+              .sorted(Comparator.comparingDouble(i -> -hessian[i * n + i]))
+              .mapToInt(i -> i)
+              .toArray();
+    };
+  }
+
+  /** U of the damped Hessian, its upper half given, in the order of the columns. */
+  static double[] factor(double[] hessian, int[] columns, WorkerThreads workers) {
+    int n = columns.length;
+    double trace = 0;
+    for (int i = 0; i < n; i++) {
+      trace += hessian[i * n + i];
+    }
+    double damping = DAMPING * trace / n;
+    double[] ordered = new double[hessian.length];
+    for (int i = 0; i < n; i++) {
+      for (int j = i; j < n; j++) {
+        int row = Math.min(columns[i], columns[j]);
+        int column = Math.max(columns[i], columns[j]);
+        ordered[i * n + j] = hessian[row * n + column];
+      }
+      double own = ordered[i * n + i];
+      ordered[i * n + i] = own == 0 ? 1 + damping : own + damping;
+    }
+    return InverseFactor.of(ordered, n, workers);
+  }
+}
