@@ -2,9 +2,11 @@
 // whose keys and values are in the cache already: softmax(q k / sqrt(head_dim)) v over positions
 // [own + 1 - window or 0, own]. Keys and values are fp16 rows: a 16-bit cache's, or what kv_stage
 // restored. A token's result does not depend on how the prompt is cut into calls.
-//   attention_prefill_64, attention_prefill_128: head_dim 64, 128; attention_prefill_any: all of them.
+// Kernels: attention_prefill_64 and attention_prefill_128 for head_dim 64 and 128; attention_prefill_any
+// for all head sizes.
 //   grid (ceil(tokens / ATTENTION_PREFILL_ROWS), heads, 1), block (ATTENTION_PREFILL_THREADS, 1, 1),
-//   dynamic shared memory ATTENTION_PREFILL_SHARED_64, _128, _128 bytes.
+//   dynamic shared memory ATTENTION_PREFILL_SHARED_64 or _128 bytes with the image of sm_90a;
+//   ATTENTION_PREFILL_SHARED_ANY with the others and for attention_prefill_any.
 #ifndef NIBBLE_ATTENTION_PREFILL_H
 #define NIBBLE_ATTENTION_PREFILL_H
 
@@ -13,8 +15,9 @@
 
 #define ATTENTION_PREFILL_ROWS 128
 #define ATTENTION_PREFILL_THREADS 384
-#define ATTENTION_PREFILL_SHARED_64 90112
-#define ATTENTION_PREFILL_SHARED_128 180224
+#define ATTENTION_PREFILL_SHARED_64 83968
+#define ATTENTION_PREFILL_SHARED_128 165888
+#define ATTENTION_PREFILL_SHARED_ANY 69632
 #define ATTENTION_PREFILL_ARGS_BYTES 88
 
 struct attention_prefill_args {

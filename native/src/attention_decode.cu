@@ -62,8 +62,9 @@ struct Shared {
   // Partial sums of the warps' segments.
   float segments[kWarps][kQueries][kPartial];
   union {
-    // Partial sums of groups that a cluster shares.
-    float groups[kGroups / 2][kQueries][kPartial];
+    // Partial sums of all groups for the outputs that this block of a cluster writes: maximum and sum
+    // of weights, of two queries where head_dim is 64, then a value for each thread.
+    float groups[kGroups][kQueries / 2][kPartial];
     // Sums so far, where one block does all groups: each thread's own.
     Sum sums[kQueries * nibble::kMaxHeadDim];
   };
@@ -91,6 +92,12 @@ __device__ __forceinline__ uint32_t transposed(float low, float high) {
 __device__ __forceinline__ float log_2(float x) {
   float y;
   asm("lg2.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+__device__ __forceinline__ float reciprocal(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
 
@@ -247,47 +254,60 @@ class Segment {
     return reinterpret_cast<const KvStep*>(work_.steps + position)[value];
   }
 
+  // Whether a step has all its tiles, and each of them all its positions, before the new token.
+  __device__ __forceinline__ bool whole(int tile) const {
+    return tile + kTiles <= end_ && (tile + kTiles) * kTile <= work_.position;
+  }
+
+  __device__ __forceinline__ int row_bytes() const {
+    return kBits == nibble::kAnyBits ? work_.row_bytes : Format::kRowBytes;
+  }
+
   __device__ __forceinline__ void load_keys(int tile) {
+    const bool all = whole(tile);
+    const int first = tile * kTile + g_;
+    const char* rows = work_.keys + int64_t{first} * row_bytes();
 #pragma unroll
     for (int i = 0; i < kTiles; ++i) {
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
-        const int position = (tile + i) * kTile + key_row(r);
-        const bool there = position < work_.position && tile + i < end_;
-        if (Format::kCodes) steps_[i][r] = make_uint2(0x3c00u, 0x3c00u);
+        const int ahead = i * kTile + 8 * r;
+        if (!all) {
 #pragma unroll
-        for (int w = 0; w < kKeyWords; ++w) keys_[i][r][w] = 0;
-        if (there) {
-          KvStep kept = {};
-          if (kBits == nibble::kAnyBits && work_.shape.bits < 16) kept = step_of(position, 0);
-          Format::template load_key<false>(keys_[i][r],
-                                           work_.keys + int64_t{position} * work_.row_bytes, kept,
-                                           work_.shape, t_);
-          if (Format::kCodes) {
-            nibble::load_global<2>(reinterpret_cast<uint32_t*>(&steps_[i][r]),
-                                   work_.steps + position);
-          }
+          for (int w = 0; w < kKeyWords; ++w) keys_[i][r][w] = 0;
+          if (Format::kCodes) steps_[i][r] = make_uint2(0x3c00u, 0x3c00u);
+          if (first + ahead >= work_.position || tile + i >= end_) continue;
+        }
+        KvStep kept = {};
+        if (kBits == nibble::kAnyBits && work_.shape.bits < 16) kept = step_of(first + ahead, 0);
+        Format::template load_key<false>(keys_[i][r], rows + ahead * row_bytes(), kept, work_.shape,
+                                         t_);
+        if (Format::kCodes) {
+          nibble::load_global<2>(reinterpret_cast<uint32_t*>(&steps_[i][r]),
+                                 work_.steps + first + ahead);
         }
       }
     }
   }
 
   __device__ __forceinline__ void load_values(int tile) {
+    const bool all = whole(tile);
+    const int first = tile * kTile + 2 * t_;
+    const char* rows = work_.values + int64_t{first} * row_bytes();
 #pragma unroll
     for (int i = 0; i < kTiles; ++i) {
 #pragma unroll
       for (int r = 0; r < 4; ++r) {
-        const int position = (tile + i) * kTile + value_row(r);
-        const bool there = position < work_.position && tile + i < end_;
+        const int ahead = i * kTile + (r & 1) + 8 * (r >> 1);
+        if (!all) {
 #pragma unroll
-        for (int w = 0; w < kValueWords; ++w) values_[i][r][w] = 0;
-        if (there) {
-          KvStep kept = {};
-          if (kBits == nibble::kAnyBits && work_.shape.bits < 16) kept = step_of(position, 1);
-          Format::template load_value<false>(values_[i][r],
-                                             work_.values + int64_t{position} * work_.row_bytes,
-                                             kept, work_.shape, g_);
+          for (int w = 0; w < kValueWords; ++w) values_[i][r][w] = 0;
+          if (first + ahead >= work_.position || tile + i >= end_) continue;
         }
+        KvStep kept = {};
+        if (kBits == nibble::kAnyBits && work_.shape.bits < 16) kept = step_of(first + ahead, 1);
+        Format::template load_value<false>(values_[i][r], rows + ahead * row_bytes(), kept,
+                                           work_.shape, g_);
       }
     }
   }
@@ -324,15 +344,18 @@ class Segment {
   // query does not look. Columns 2t, 2t + 1 of rows g, then of rows g + 8.
   __device__ __forceinline__ void scores(int tile, int i, float (&s)[4], float (&inverse)[2],
                                          float (&minimum)[2]) const {
+    // Two sums, for the latency of their chains.
+    float odd[4] = {};
     s[0] = s[1] = s[2] = s[3] = 0.0f;
-    if (tile + i < end_) {
 #pragma unroll
-      for (int k = 0; k < kPairs; k += 2) {
-        mma(s, Format::key_pair(keys_[i][0], k), Format::key_pair(keys_[i][1], k),
-            Format::key_pair(keys_[i][0], k + 1), Format::key_pair(keys_[i][1], k + 1), queries_[k],
-            queries_[k + 1]);
-      }
+    for (int k = 0; k < kPairs; k += 2) {
+      mma(k % 4 == 0 ? s : odd, Format::key_pair(keys_[i][0], k), Format::key_pair(keys_[i][1], k),
+          Format::key_pair(keys_[i][0], k + 1), Format::key_pair(keys_[i][1], k + 1), queries_[k],
+          queries_[k + 1]);
     }
+#pragma unroll
+    for (int j = 0; j < 4; ++j) s[j] += odd[j];
+    const bool all = whole(tile) && tile * kTile >= work_.start;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       float key_scale = work_.score_scale, key_shift = 0.0f, value_log = 0.0f;
@@ -342,12 +365,12 @@ class Segment {
         key_scale *= key.x * kCodeScale;
         key_shift = key.y * work_.score_scale;
         value_log = log_2(value.x);
-        inverse[r] = 1.0f / value.x;
+        inverse[r] = reciprocal(value.x);
         minimum[r] = value.y;
       }
       const int position = (tile + i) * kTile + key_row(r);
-      const bool seen =
-          position >= work_.start && position <= work_.position && tile + i < end_;
+      const bool seen = all || (position >= work_.start && position <= work_.position &&
+                                tile + i < end_);
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
         float score = s[2 * r + j] * key_scale;
@@ -382,39 +405,36 @@ __device__ __forceinline__ uint32_t cluster_size() {
 #endif
 }
 
-__device__ __forceinline__ void cluster_barrier() {
+__device__ __forceinline__ void cluster_arrive() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile(
-      "barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::
-          : "memory");
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
 #endif
 }
 
-// A float of another block's shared memory, at the address it has in this one.
-__device__ __forceinline__ float load_cluster(const float* at, int rank) {
-  float value = 0.0f;
+__device__ __forceinline__ void cluster_wait() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+}
+
+// Writes to another block's shared memory, at the address that `at` has in this one.
+__device__ __forceinline__ void store_cluster(float* at, int rank, float value) {
 #if __CUDA_ARCH__ >= 900
   const uint32_t here = static_cast<uint32_t>(__cvta_generic_to_shared(at));
   asm volatile(
-      "{\n\t.reg .u32 there;\n\tmapa.shared::cluster.u32 there, %1, %2;\n\t"
-      "ld.shared::cluster.f32 %0, [there];\n\t}"
-      : "=f"(value)
-      : "r"(here), "r"(rank)
+      "{\n\t.reg .u32 there;\n\tmapa.shared::cluster.u32 there, %0, %1;\n\t"
+      "st.shared::cluster.f32 [there], %2;\n\t}" ::"r"(here),
+      "r"(rank), "f"(value)
       : "memory");
 #endif
-  return value;
 }
 
 // Prepares the queries and, in the block that has the sequence's last tile, the new key and value.
 __device__ __forceinline__ void prepare(const attention_decode_args& args, const Work& work,
-                                        int64_t row, int kv_head, int first_head, bool owner,
-                                        bool appends, Shared& shared) {
+                                        const nibble::Rotation& rotation, int64_t row, int kv_head,
+                                        int first_head, bool owner, bool appends, Shared& shared) {
   const int head_dim = work.shape.head_dim, bits = work.shape.bits;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int64_t table = int64_t{work.position} * (head_dim / 2);
-  const nibble::Rotation rotation = {
-      args.cosines + table, args.sines + table,
-      args.order ? args.order + kv_head * (head_dim / 2) : nullptr};
   const int own = owner ? 2 : 0;
   for (int item = warp; item < kQueries + own; item += kWarps) {
     if (item >= own) {
@@ -430,7 +450,7 @@ __device__ __forceinline__ void prepare(const attention_decode_args& args, const
       if (args.q_norm) x.norm(args.q_norm, args.epsilon);
       if (args.cosines) x.rotate(rotation);
       if (args.query_bits < 16) x.fake_quantize(args.query_bits);
-      const float sum = x.half_sum();
+      const float sum = bits < 16 ? x.half_sum() : 0.0f;
       for (int i = head_dim + lane; i < nibble::kMaxHeadDim; i += 32) {
         shared.queries[query][i] = __half(0.0f);
       }
@@ -507,25 +527,33 @@ __device__ __forceinline__ void attend(const attention_decode_args& args) {
     return first_tile + static_cast<int>(int64_t{segment} * tiles / kSegments);
   };
 
+  // Blocks of a cluster write to each other only when all of them run.
+  const bool clustered = kBits != nibble::kAnyBits && splits > 1 &&
+                         cluster_size() == static_cast<uint32_t>(splits);
+  if (clustered) cluster_arrive();
   Segment<kBits, kDim> segment(work, shared);
   const int first_segment = first_group * kWarps + warp;
   segment.start(tile_of(first_segment), tile_of(first_segment + 1));
+  const int64_t table = int64_t{position} * (head_dim / 2);
+  const nibble::Rotation rotation(args.cosines ? args.cosines + table : nullptr, args.sines + table,
+                                  args.order ? args.order + kv_head * (head_dim / 2) : nullptr,
+                                  head_dim);
   allow_next_kernel();
   wait_for_previous_kernel();
-  prepare(args, work, row, kv_head, first_head, blockIdx.y + 1 == splits, query_block == 0, shared);
+  prepare(args, work, rotation, row, kv_head, first_head, blockIdx.y + 1 == splits, query_block == 0, shared);
   __syncthreads();
   segment.take_queries();
 
-  const bool clustered = splits > 1 && cluster_size() == static_cast<uint32_t>(splits);
   const int64_t block = row * gridDim.x + blockIdx.x;
   float* partials = args.partials + block * kGroups * kQueries * kPartial;
-  for (int group = 0; group < groups_here; ++group) {
-    if (group > 0) {
-      const int next = (first_group + group) * kWarps + warp;
+  for (int group = first_group; group < first_group + groups_here; ++group) {
+    segment.run(shared.segments[warp]);
+    if (group + 1 < first_group + groups_here) {
+      const int next = (group + 1) * kWarps + warp;
       segment.start(tile_of(next), tile_of(next + 1));
     }
-    segment.run(shared.segments[warp]);
     __syncthreads();
+    if (clustered && group == first_group) cluster_wait();
 #pragma unroll
     for (int i = 0; i < kOutputs; ++i) {
       const int output = threadIdx.x + i * ATTENTION_DECODE_THREADS;
@@ -542,9 +570,17 @@ __device__ __forceinline__ void attend(const attention_decode_args& args) {
         if (group > 0) all = shared.sums[output];
         add(all, sum.maximum, sum.weights, sum.value);
         shared.sums[output] = all;
+      } else if (clustered) {
+        float* to = shared.groups[group][i / splits];
+        const int rank = i % splits;
+        if (channel == kPartialValues) {
+          const int pair = output / head_dim % (ATTENTION_DECODE_THREADS / kDim);
+          store_cluster(to + 2 * pair, rank, sum.maximum);
+          store_cluster(to + 2 * pair + 1, rank, sum.weights);
+        }
+        store_cluster(to + kPartialValues + threadIdx.x, rank, sum.value);
       } else {
-        float* to = clustered ? shared.groups[group][query]
-                              : partials + ((first_group + group) * kQueries + query) * kPartial;
+        float* to = partials + (group * kQueries + query) * kPartial;
         if (channel == kPartialValues) {
           to[0] = sum.maximum;
           to[1] = sum.weights;
@@ -552,15 +588,13 @@ __device__ __forceinline__ void attend(const attention_decode_args& args) {
         to[channel] = sum.value;
       }
     }
-    if (group + 1 < groups_here) __syncthreads();
+    if (group + 1 < first_group + groups_here) __syncthreads();
   }
 
-  // All groups of a row and head, in order, by this block or, in a cluster, each a share.
-  int first_output = 0, stride = ATTENTION_DECODE_THREADS;
+  // The groups of a row and head in order, by this block or, in a cluster, each block its outputs.
   if (clustered) {
-    cluster_barrier();
-    first_output = blockIdx.y * ATTENTION_DECODE_THREADS;
-    stride *= splits;
+    cluster_arrive();
+    cluster_wait();
   } else if (splits > 1) {
     __threadfence();
     __syncthreads();
@@ -569,30 +603,30 @@ __device__ __forceinline__ void attend(const attention_decode_args& args) {
     if (shared.arrived + 1 != static_cast<uint32_t>(splits)) return;
     __threadfence();
   }
-#pragma unroll
-  for (int i = 0; i < kOutputs; ++i) {
-    const int output = threadIdx.x + first_output + i * stride;
+  const int first_output = clustered ? blockIdx.y : 0, output_step = clustered ? splits : 1;
+  for (int i = first_output; i < kOutputs; i += output_step) {
+    const int output = threadIdx.x + i * ATTENTION_DECODE_THREADS;
     if (output >= outputs) break;
     const int query = output / head_dim, channel = kPartialValues + output % head_dim;
     Sum sum = {-INFINITY, 0.0f, 0.0f};
-    if (clustered) {
+    if (splits == 1) {
+      sum = shared.sums[output];
+    } else if (clustered) {
+      const int pair = output / head_dim % (ATTENTION_DECODE_THREADS / kDim);
+#pragma unroll
       for (int group = 0; group < kGroups; ++group) {
-        const float* from = shared.groups[group % groups_here][query];
-        const int rank = group / groups_here;
-        add(sum, load_cluster(from, rank), load_cluster(from + 1, rank),
-            load_cluster(from + channel, rank));
+        const float* from = shared.groups[group][i / splits];
+        add(sum, from[2 * pair], from[2 * pair + 1], from[kPartialValues + threadIdx.x]);
       }
-    } else if (splits > 1) {
+    } else {
+#pragma unroll
       for (int group = 0; group < kGroups; ++group) {
         const float* from = partials + (group * kQueries + query) * kPartial;
         add(sum, __ldcg(from), __ldcg(from + 1), __ldcg(from + channel));
       }
-    } else {
-      sum = shared.sums[output];
     }
     out[output] = __float2half_rn(sum.value / sum.weights);
   }
-  if (clustered) cluster_barrier();
 }
 
 }  // namespace

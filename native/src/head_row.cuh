@@ -14,11 +14,23 @@ constexpr int kMaxHeadDim = 128;
 // Words of the longest cache row: 128 fp16.
 constexpr int kMaxRowWords = kMaxHeadDim / 2;
 
-// The rotation of a token; `order` belongs to a KV head.
-struct Rotation {
-  const float* cosines;
-  const float* sines;
-  const uint16_t* order;
+// The rotation of a head's pairs at a position, as a HeadRow has them.
+class Rotation {
+ public:
+  // cosines, sines: of the position. order: of the KV head, or null.
+  __device__ __forceinline__ Rotation(const float* cosines, const float* sines,
+                                      const uint16_t* order, int head_dim) {
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      const int i = threadIdx.x % 32 + 32 * j;
+      const int frequency = i < head_dim / 2 ? (order ? order[i] : i) : 0;
+      cosine[j] = cosines ? cosines[frequency] : 1.0f;
+      sine[j] = cosines ? sines[frequency] : 0.0f;
+    }
+  }
+
+  float cosine[2];
+  float sine[2];
 };
 
 // Step and minimum of a cache row.
@@ -58,14 +70,9 @@ class HeadRow {
   __device__ __forceinline__ void rotate(const Rotation& by) {
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
-      const int i = lane_ + 32 * j;
-      if (i < half_) {
-        const int frequency = by.order ? by.order[i] : i;
-        const float cosine = by.cosines[frequency], sine = by.sines[frequency];
-        const float a = low_[j], b = high_[j];
-        low_[j] = a * cosine - b * sine;
-        high_[j] = b * cosine + a * sine;
-      }
+      const float a = low_[j], b = high_[j];
+      low_[j] = a * by.cosine[j] - b * by.sine[j];
+      high_[j] = b * by.cosine[j] + a * by.sine[j];
     }
   }
 

@@ -31,8 +31,9 @@ extern "C" __global__ void __launch_bounds__(32 * ROPE_APPEND_WARPS)
     if (weight) x.norm(weight, args.epsilon);
     if (args.cosines) {
       const int64_t table = int64_t{position} * (head_dim / 2);
-      x.rotate({args.cosines + table, args.sines + table,
-                args.order ? args.order + kv_head * (head_dim / 2) : nullptr});
+      x.rotate(nibble::Rotation(args.cosines + table, args.sines + table,
+                                args.order ? args.order + kv_head * (head_dim / 2) : nullptr,
+                                head_dim));
     }
   }
   if (query) {
