@@ -11,16 +11,22 @@
 
 namespace nibble {
 
-// What a block computes: the last rows have the most to do and come first, all heads of them.
+// What a block computes. The last rows have the most to do and come first, in turn for a few heads
+// whose keys and values stay in L2.
 struct PrefillBlock {
   int head;
   int first_row;
 };
 
 __device__ __forceinline__ PrefillBlock prefill_block(const attention_prefill_args& args) {
+  constexpr int kHeads = 4;
   const int block = static_cast<int>(blockIdx.y * gridDim.x + blockIdx.x);
-  const int rows = static_cast<int>(gridDim.x) - 1 - block / args.heads;
-  return {block % args.heads, rows * ATTENTION_PREFILL_ROWS};
+  const int row_blocks = static_cast<int>(gridDim.x);
+  const int first_head = block / (row_blocks * kHeads) * kHeads;
+  const int heads = min(kHeads, args.heads - first_head);
+  const int rest = block - first_head * row_blocks;
+  return {first_head + rest % heads,
+          (row_blocks - 1 - rest / heads) * ATTENTION_PREFILL_ROWS};
 }
 
 // What query rows look at. Tiles of keys start at multiples of their length, so that a row's sums do

@@ -81,6 +81,10 @@ __device__ __forceinline__ void barrier_init(uint32_t barrier, int count) {
 __device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
+// Arrives when what this thread has copied so far is there.
+__device__ __forceinline__ void barrier_arrive_copied(uint32_t barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
+}
 __device__ __forceinline__ void barrier_wait(uint32_t barrier, int parity) {
   asm volatile(
       "{\n\t.reg .pred p;\n\tagain_%=:\n\t"
@@ -166,20 +170,20 @@ class PrefillWgmma {
     const int items = 2 * (range.end_tile - range.first_tile);
     copy_rows(layout.queries(), static_cast<const __half*>(args.q) + head * kDim, args.q_stride,
               first_row, args.tokens);
-    for (int i = 0; i < items + 2; ++i) {
-      if (i < items) {
-        if (i >= 2 * kStages) barrier_wait(layout.empty(i), Layout::round(i) ^ 1);
-        copy_rows(layout.item(i), i % 2 == 0 ? keys : values, kDim,
-                  (range.first_tile + i / 2) * kKeys, length);
-      }
-      asm volatile("cp.async.commit_group;");
-      // What was copied two items ago is there; wgmma reads it through another proxy.
-      if (i >= 2) {
-        asm volatile("cp.async.wait_group 2;" ::: "memory");
-        asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-        barrier_arrive(layout.full(i - 2));
-      }
+    for (int i = 0; i < items; ++i) {
+      if (i >= 2 * kStages) barrier_wait(layout.empty(i), Layout::round(i) ^ 1);
+      copy_rows(layout.item(i), i % 2 == 0 ? keys : values, kDim,
+                (range.first_tile + i / 2) * kKeys, length);
+      barrier_arrive_copied(layout.full(i));
     }
+    // A block's threads outlive its copies.
+    asm volatile("cp.async.wait_all;" ::: "memory");
+  }
+
+  // What was copied is there, and wgmma, which reads through another proxy, sees it.
+  static __device__ __forceinline__ void wait_full(const Layout& layout, int item) {
+    barrier_wait(layout.full(item), Layout::round(item));
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
   }
 
   static __device__ __forceinline__ void release(uint32_t barrier) {
@@ -190,7 +194,7 @@ class PrefillWgmma {
   static __device__ __forceinline__ void start_scores(const Layout& layout, int item,
                                                       uint32_t queries,
                                                       float (&scores)[kKeys / 2]) {
-    barrier_wait(layout.full(item), Layout::round(item));
+    wait_full(layout, item);
     hold(scores);
     wgmma_fence();
 #pragma unroll
@@ -205,7 +209,7 @@ class PrefillWgmma {
   static __device__ __forceinline__ void start_values(const Layout& layout, int item,
                                                       const uint32_t (&weights)[kKeys / 16][4],
                                                       float (&sums)[kDim / 2]) {
-    barrier_wait(layout.full(item), Layout::round(item));
+    wait_full(layout, item);
     hold(sums);
     wgmma_fence();
 #pragma unroll
@@ -214,6 +218,12 @@ class PrefillWgmma {
                    descriptor(layout.item(item) + s * 16 * kRowBytes, kBlockBytes));
     }
     wgmma_commit();
+  }
+
+  static __device__ __forceinline__ void rescale(float (&sums)[kDim / 2],
+                                                 const float (&factor)[2]) {
+#pragma unroll
+    for (int i = 0; i < kDim / 2; ++i) sums[i] *= factor[i >> 1 & 1];
   }
 
   static __device__ __forceinline__ void pack(const float (&scores)[kKeys / 2],
@@ -247,8 +257,14 @@ class PrefillWgmma {
     release(layout.empty(0));
     mask(args, range.first_tile * kKeys, 2 * t, args.position + row, scores);
     softmax.add(scores, scale, shrink);
-    pack(scores, weights);
     for (int item = 2; item < items; item += 2) {
+      // Waits here for the values of the iteration before: in one block of code with the softmax, the
+      // compiler would wait before that.
+      wgmma_wait<0>();
+      hold(sums);
+      if (item > 2) release(layout.empty(item - 3));
+      rescale(sums, shrink);
+      pack(scores, weights);
       start_scores(layout, item, queries, scores);
       start_values(layout, item - 1, weights, sums);
       wgmma_wait<1>();
@@ -256,13 +272,11 @@ class PrefillWgmma {
       release(layout.empty(item));
       mask(args, (range.first_tile + item / 2) * kKeys, 2 * t, args.position + row, scores);
       softmax.add(scores, scale, shrink);
-      wgmma_wait<0>();
-      hold(sums);
-      release(layout.empty(item - 1));
-#pragma unroll
-      for (int i = 0; i < kDim / 2; ++i) sums[i] *= shrink[i >> 1 & 1];
-      pack(scores, weights);
     }
+    wgmma_wait<0>();
+    hold(sums);
+    rescale(sums, shrink);
+    pack(scores, weights);
     start_values(layout, items - 1, weights, sums);
     wgmma_wait<0>();
     hold(sums);
