@@ -12,8 +12,11 @@
 //   images of sm_90a, clusters of (1, splits, 1) blocks save the way through `partials`.
 // Kernels: attention_decode_kvB_D for B in 16, 8, 4 and D in 64, 128, and attention_decode_kv3_128;
 // attention_decode_any for all else, and all of it.
-// Read before the wait for the previous kernel: the cache, positions, caches. They must not change
-// in the graph that this kernel runs in, but for this kernel's own append.
+// Read before the wait for the previous kernel: positions, caches, the tables, the order, the cache. They
+// must not change in the graph that this kernel runs in, but for this kernel's own append; and where
+// steps follow each other without a graph, a step's first kernel must wait for the whole step before.
+// Fastest on an H200: splits the largest that leaves rows * grid x * splits at most 4 blocks a
+// multiprocessor (3 at 16 bits), as clusters where that is at most 2.
 #ifndef NIBBLE_ATTENTION_DECODE_H
 #define NIBBLE_ATTENTION_DECODE_H
 

@@ -165,6 +165,11 @@ class Segment {
       float largest[2] = {maximum[0], maximum[1]};
 #pragma unroll
       for (int i = 0; i < kTiles; ++i) {
+        if (i > 0 && tile + i >= end_) {
+#pragma unroll
+          for (int j = 0; j < 4; ++j) p[i][j] = -INFINITY;
+          continue;
+        }
         scores(tile, i, p[i], inverse[i], minimum[i]);
 #pragma unroll
         for (int j = 0; j < 2; ++j) largest[j] = fmaxf(largest[j], fmaxf(p[i][j], p[i][j + 2]));
@@ -554,7 +559,7 @@ __device__ __forceinline__ void attend(const attention_decode_args& args) {
     }
     __syncthreads();
     if (clustered && group == first_group) cluster_wait();
-#pragma unroll
+#pragma unroll 1
     for (int i = 0; i < kOutputs; ++i) {
       const int output = threadIdx.x + i * ATTENTION_DECODE_THREADS;
       if (output >= outputs) break;

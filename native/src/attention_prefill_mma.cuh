@@ -133,15 +133,20 @@ class PrefillMma {
     wait_for_previous_kernel();
     allow_next_kernel();
 
+    // A thread keeps its chunk of 8 channels.
+    constexpr int kChunks = kDim / 8, kStep = kThreads / kChunks;
+    const int copy_row = threadIdx.x / kChunks, chunk = threadIdx.x % kChunks;
+    const bool chunk_there = chunk < head_dim / 8;
     const auto load = [&](int tile, int stage) {
-      const int chunks = head_dim / 8;
-      for (int i = threadIdx.x; i < kKeys * (kDim / 8); i += kThreads) {
-        const int row = i / (kDim / 8), chunk = i % (kDim / 8), key = tile * kKeys + row;
-        const bool there = key < length && chunk < chunks;
-        const int64_t from = there ? int64_t{key} * head_dim + chunk * 8 : 0;
-        const uint32_t to = base + 2 * (stage * kTileHalves + row * kStride + chunk * 8);
-        copy_async(to, keys + from, there);
-        copy_async(to + 4 * kTileHalves, values + from, there);
+      const int first = tile * kKeys + copy_row;
+      const int64_t from = int64_t{first} * head_dim + chunk * 8;
+      const uint32_t to = base + 2 * (stage * kTileHalves + copy_row * kStride + chunk * 8);
+#pragma unroll
+      for (int i = 0; i < kKeys / kStep; ++i) {
+        const bool there = chunk_there && first + i * kStep < length;
+        const int64_t row_from = there ? from + int64_t{i * kStep} * head_dim : 0;
+        copy_async(to + 2 * i * kStep * kStride, keys + row_from, there);
+        copy_async(to + 2 * i * kStep * kStride + 4 * kTileHalves, values + row_from, there);
       }
       asm volatile("cp.async.commit_group;");
     };

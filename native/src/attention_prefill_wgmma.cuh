@@ -146,17 +146,28 @@ class PrefillWgmma {
   }
 
  private:
-  // Copies kKeys rows from `first`, zeros from `end` on.
+  // Copies kKeys rows from `first`, zeros from `end` on. A thread keeps its chunk, and its place in the
+  // swizzle.
   static __device__ __forceinline__ void copy_rows(uint32_t to, const __half* rows, int64_t stride,
                                                    int first, int end) {
     constexpr int kChunks = kDim / 8;
-#pragma unroll 4
-    for (int i = threadIdx.x; i < kKeys * kChunks; i += 128) {
-      const int row = i / kChunks, chunk = i % kChunks;
-      const bool there = first + row < end;
-      const __half* from = rows + (there ? (first + row) * stride + chunk * 8 : 0);
-      const uint32_t at = chunk / 8 * kBlockBytes + row * kRowBytes + ((chunk ^ row) % 8) * 16;
-      copy_async(to + at, from, there);
+    constexpr int kStep = 128 / kChunks;
+    static_assert(kStep % 8 == 0, "a thread's rows are alike in the swizzle");
+    const int row = threadIdx.x / kChunks, chunk = threadIdx.x % kChunks;
+    const uint32_t at =
+        to + chunk / 8 * kBlockBytes + row * kRowBytes + ((chunk ^ row) % 8) * 16;
+    const __half* from = rows + (first + row) * stride + chunk * 8;
+    if (first + kKeys <= end) {
+#pragma unroll
+      for (int i = 0; i < kKeys / kStep; ++i) {
+        copy_async(at + i * kStep * kRowBytes, from + i * kStep * stride, true);
+      }
+    } else {
+#pragma unroll 1
+      for (int i = 0; i < kKeys / kStep; ++i) {
+        const bool there = first + row + i * kStep < end;
+        copy_async(at + i * kStep * kRowBytes, there ? from + i * kStep * stride : rows, there);
+      }
     }
   }
 

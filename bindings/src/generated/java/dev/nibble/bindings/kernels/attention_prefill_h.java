@@ -41,23 +41,32 @@ public class attention_prefill_h extends attention_prefill_h$shared {
     public static int ATTENTION_PREFILL_THREADS() {
         return ATTENTION_PREFILL_THREADS;
     }
-    private static final int ATTENTION_PREFILL_SHARED_64 = (int)90112L;
+    private static final int ATTENTION_PREFILL_SHARED_64 = (int)83968L;
     /**
      * {@snippet lang=c :
-     * #define ATTENTION_PREFILL_SHARED_64 90112
+     * #define ATTENTION_PREFILL_SHARED_64 83968
      * }
      */
     public static int ATTENTION_PREFILL_SHARED_64() {
         return ATTENTION_PREFILL_SHARED_64;
     }
-    private static final int ATTENTION_PREFILL_SHARED_128 = (int)180224L;
+    private static final int ATTENTION_PREFILL_SHARED_128 = (int)165888L;
     /**
      * {@snippet lang=c :
-     * #define ATTENTION_PREFILL_SHARED_128 180224
+     * #define ATTENTION_PREFILL_SHARED_128 165888
      * }
      */
     public static int ATTENTION_PREFILL_SHARED_128() {
         return ATTENTION_PREFILL_SHARED_128;
+    }
+    private static final int ATTENTION_PREFILL_SHARED_ANY = (int)69632L;
+    /**
+     * {@snippet lang=c :
+     * #define ATTENTION_PREFILL_SHARED_ANY 69632
+     * }
+     */
+    public static int ATTENTION_PREFILL_SHARED_ANY() {
+        return ATTENTION_PREFILL_SHARED_ANY;
     }
     private static final int ATTENTION_PREFILL_ARGS_BYTES = (int)88L;
     /**
