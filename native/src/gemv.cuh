@@ -456,6 +456,10 @@ __device__ __forceinline__ void gemv(const gemv_args& args) {
   // This warp's items: warp, warp + warps, ...
   const int items = max((work.tiles * work.blocks - warp + warps - 1) / warps, 0);
 
+  // At once: the next kernel's rings fill while this one works. It saves 0 to 1.3 us against doing
+  // so after the wait (H200, chains of one shape).
+  start_next_kernel();
+
   // The ring's writing end: lane l plans and starts the fills l, l + 32, ...
   FillOf fill;
   const typename FillOf::Scales scales(args, lane);
@@ -479,7 +483,6 @@ __device__ __forceinline__ void gemv(const gemv_args& args) {
   for (int s = 0; s < stages; ++s) fill_next();
 
   wait_for_previous_kernel();
-  start_next_kernel();
   quantize_x<kRun, kTokens>(args, layout, work.blocks, warp, warps, lane);
   __syncthreads();
   // For finish: the last warp has no more to do than any other, and may have less.

@@ -32,13 +32,13 @@ public class gemv_segment {
     }
 
     private static final GroupLayout $LAYOUT = MemoryLayout.structLayout(
-        gemv_h.C_POINTER.withName("y"),
-        gemv_h.C_POINTER.withName("bias"),
-        gemv_h.C_POINTER.withName("addend"),
-        gemv_h.C_LONG.withName("y_stride"),
-        gemv_h.C_LONG.withName("addend_stride"),
-        gemv_h.C_INT.withName("rows"),
-        gemv_h.C_INT.withName("reserved")
+        skinny_h.C_POINTER.withName("y"),
+        skinny_h.C_POINTER.withName("bias"),
+        skinny_h.C_POINTER.withName("addend"),
+        skinny_h.C_LONG.withName("y_stride"),
+        skinny_h.C_LONG.withName("addend_stride"),
+        skinny_h.C_INT.withName("rows"),
+        skinny_h.C_INT.withName("reserved")
     ).withName("gemv_segment");
 
     /**

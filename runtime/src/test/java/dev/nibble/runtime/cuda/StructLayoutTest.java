@@ -14,6 +14,8 @@ import dev.nibble.bindings.kernels.attention_decode_args;
 import dev.nibble.bindings.kernels.attention_decode_h;
 import dev.nibble.bindings.kernels.attention_prefill_args;
 import dev.nibble.bindings.kernels.attention_prefill_h;
+import dev.nibble.bindings.kernels.dense_gemv_args;
+import dev.nibble.bindings.kernels.dense_gemv_h;
 import dev.nibble.bindings.kernels.embedding_args;
 import dev.nibble.bindings.kernels.embedding_h;
 import dev.nibble.bindings.kernels.gemm_args;
@@ -29,9 +31,15 @@ import dev.nibble.bindings.kernels.rope_append_args;
 import dev.nibble.bindings.kernels.rope_append_h;
 import dev.nibble.bindings.kernels.row_norm_args;
 import dev.nibble.bindings.kernels.row_norm_h;
+import dev.nibble.bindings.kernels.row_sums_args;
+import dev.nibble.bindings.kernels.row_sums_h;
 import dev.nibble.bindings.kernels.sample_args;
 import dev.nibble.bindings.kernels.sample_h;
 import dev.nibble.bindings.kernels.sample_parameters;
+import dev.nibble.bindings.kernels.skinny_args;
+import dev.nibble.bindings.kernels.skinny_h;
+import dev.nibble.bindings.kernels.x_split_args;
+import dev.nibble.bindings.kernels.x_split_h;
 import org.junit.jupiter.api.Test;
 
 /** Sizes and offsets as the CUDA compiler prints them, x86-64. */
@@ -62,6 +70,10 @@ class StructLayoutTest {
     assertEquals(gemm_tile_h.GEMM_TILE_ARGS_BYTES(), gemm_tile_args.sizeof());
     assertEquals(gemv_h.GEMV_SEGMENT_BYTES(), gemv_segment.sizeof());
     assertEquals(gemv_h.GEMV_ARGS_BYTES(), gemv_args.sizeof());
+    assertEquals(dense_gemv_h.DENSE_GEMV_ARGS_BYTES(), dense_gemv_args.sizeof());
+    assertEquals(row_sums_h.ROW_SUMS_ARGS_BYTES(), row_sums_args.sizeof());
+    assertEquals(skinny_h.SKINNY_ARGS_BYTES(), skinny_args.sizeof());
+    assertEquals(x_split_h.X_SPLIT_ARGS_BYTES(), x_split_args.sizeof());
     assertEquals(activation_h.ACTIVATION_ARGS_BYTES(), activation_args.sizeof());
     assertEquals(attention_decode_h.ATTENTION_DECODE_ARGS_BYTES(), attention_decode_args.sizeof());
     assertEquals(

@@ -1,0 +1,254 @@
+// See dense_gemv.h. A warp multiplies 16 rows by its class of columns, straight from device memory:
+// lane 4 g + t reads 16 bytes of rows g and g + 8, columns 8 t to + 7 of each 32, which are operand
+// A of two mma.m16n8k16 once the columns are taken in the order 8 t + {0, 1 | 2, 3} and
+// {4, 5 | 6, 7}; x is read in the same order. The columns of the mma are tokens. Registers are few
+// enough for two blocks on a multiprocessor, whose warps together keep enough bytes in flight.
+#include "dense_gemv.h"
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include "async_copy.cuh"
+#include "epilogue.cuh"
+
+namespace nibble {
+namespace {
+
+constexpr int kWarps = DENSE_GEMV_WARPS;
+constexpr int kRows = DENSE_GEMV_ROWS;
+constexpr int kBlockColumns = DENSE_GEMV_BLOCK_COLUMNS;
+constexpr int kSpan = 128;                // columns in registers at a time
+constexpr int kPieces = kSpan / 32;       // 16-byte pieces of a lane in a row's span
+constexpr int kPadding = 32;              // columns between tokens in shared memory, for its banks
+
+struct F16 {
+  static __device__ uint32_t halves(uint32_t pair) { return pair; }
+};
+
+struct Bf16 {
+  static __device__ uint32_t halves(uint32_t pair) {
+    const __half2 h = __floats2half2_rn(__uint_as_float(pair << 16),
+                                        __uint_as_float(pair & 0xffff0000u));
+    return *reinterpret_cast<const uint32_t*>(&h);
+  }
+};
+
+__device__ __forceinline__ void multiply(float (&sums)[4], uint32_t a0, uint32_t a1, uint32_t a2,
+                                         uint32_t a3, uint32_t b0, uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},"
+      "{%0,%1,%2,%3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+// Eight 16-bit elements from a column on, zeros past the last; `whole`: 16-byte aligned.
+__device__ __forceinline__ uint4 load_weights(const uint16_t* row, int column, int columns,
+                                              bool whole) {
+  if (whole && column + 8 <= columns) {
+    uint4 piece;
+    asm("ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0,%1,%2,%3}, [%4];"
+        : "=r"(piece.x), "=r"(piece.y), "=r"(piece.z), "=r"(piece.w)
+        : "l"(row + column));
+    return piece;
+  }
+  uint32_t words[4] = {0, 0, 0, 0};
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    if (column + i < columns) words[i / 2] |= static_cast<uint32_t>(row[column + i]) << (16 * (i % 2));
+  }
+  return make_uint4(words[0], words[1], words[2], words[3]);
+}
+
+// The same of x, which the kernel before this one wrote.
+__device__ __forceinline__ uint4 load_x(const dense_gemv_args& args, int token, int column) {
+  const uint16_t* const row =
+      static_cast<const uint16_t*>(args.x) + token * args.x_stride;
+  if (token >= args.tokens) return make_uint4(0, 0, 0, 0);
+  if (column + 8 <= args.columns) return load_fresh(reinterpret_cast<const uint4*>(row + column));
+  uint32_t words[4] = {0, 0, 0, 0};
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    if (column + i < args.columns) {
+      words[i / 2] |= static_cast<uint32_t>(load_fresh(row + column + i)) << (16 * (i % 2));
+    }
+  }
+  return make_uint4(words[0], words[1], words[2], words[3]);
+}
+
+// Tiles of 16 rows of all segments; with SwiGLU an item is gate's and up's tile.
+struct Tiles {
+  const dense_gemv_args& args;
+  int pair;
+  int items;
+
+  __device__ explicit Tiles(const dense_gemv_args& a) : args(a) {
+    pair = a.epilogue == GEMV_SWIGLU_F16;
+    items = 0;
+    for (int s = 0; s < (pair ? 1 : a.segment_count); ++s) items += tiles(s);
+  }
+
+  __device__ int tiles(int segment) const {
+    return (args.segments[segment].rows + kRows - 1) / kRows;
+  }
+
+  // Segment and first row of an item's tile.
+  __device__ OutputRow locate(int item, int part) const {
+    OutputRow at = {part, item};
+    if (!pair) {
+      while (at.row >= tiles(at.segment)) at.row -= tiles(at.segment++);
+    }
+    at.row *= kRows;
+    return at;
+  }
+};
+
+// A lane's pieces of one span of a tile.
+struct Pieces {
+  uint4 rows[2][kPieces];
+
+  __device__ void load(const Tiles& tiles, OutputRow at, int column, bool whole, int lane) {
+    const int last = tiles.args.segments[at.segment].rows - 1;
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      const uint16_t* const row =
+          static_cast<const uint16_t*>(tiles.args.weights[at.segment]) +
+          min(at.row + lane / 4 + 8 * h, last) * tiles.args.weight_stride;
+#pragma unroll
+      for (int p = 0; p < kPieces; ++p) {
+        rows[h][p] =
+            load_weights(row, column + 32 * p + lane % 4 * 8, tiles.args.columns, whole);
+      }
+    }
+  }
+};
+
+template <class Type, int kTokens>
+__device__ __forceinline__ void dense_gemv(const dense_gemv_args& args) {
+  constexpr int token_tiles = kTokens / 8;
+  constexpr bool shared_x = kTokens == 8;
+  extern __shared__ __align__(16) uint8_t shared[];
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  const Tiles tiles(args);
+  const int blocks = (args.columns + kBlockColumns - 1) / kBlockColumns;
+  const int x_pitch = blocks * kBlockColumns + kPadding;
+  const int classes = min(kWarps, blocks);
+  const int batch = dense_gemv_batch(args.tokens);
+  uint16_t* const x = reinterpret_cast<uint16_t*>(shared);
+  float* const partials = reinterpret_cast<float*>(shared + (shared_x ? args.tokens * x_pitch * 2 : 0));
+  bool whole = args.weight_stride % 8 == 0;
+  for (int s = 0; s < args.segment_count; ++s) {
+    whole = whole && reinterpret_cast<uintptr_t>(args.weights[s]) % 16 == 0;
+  }
+
+  const int parts = 1 + tiles.pair;
+  const int mine = (tiles.items - static_cast<int>(blockIdx.x) + static_cast<int>(gridDim.x) - 1) /
+                   static_cast<int>(gridDim.x) * parts;
+  const auto tile_at = [&](int tile) {
+    return tiles.locate(static_cast<int>(blockIdx.x) +
+                            tile / parts * static_cast<int>(gridDim.x),
+                        tile % parts);
+  };
+  Pieces pieces;
+  if (warp < classes) pieces.load(tiles, tile_at(0), warp * kBlockColumns, whole, lane);
+
+  wait_for_previous_kernel();
+  start_next_kernel();
+  if (shared_x) {
+    const int chunks = blocks * kBlockColumns / 8;
+    for (int i = threadIdx.x; i < chunks * args.tokens; i += blockDim.x) {
+      const int token = i / chunks, column = i % chunks * 8;
+      *reinterpret_cast<uint4*>(x + token * x_pitch + column) = load_x(args, token, column);
+    }
+    __syncthreads();
+  }
+
+  for (int first = 0; first < mine; first += batch) {
+    const int last = min(first + batch, mine);
+    for (int tile = first; tile < last && warp < classes; ++tile) {
+      const OutputRow at = tile_at(tile);
+      float sums[token_tiles][4] = {};
+#pragma unroll 1
+      for (int block = warp; block < blocks; block += kWarps) {
+#pragma unroll
+        for (int span = 0; span < kBlockColumns; span += kSpan) {
+          const int column = block * kBlockColumns + span;
+          // The first span was loaded before the wait.
+          if (tile > 0 || block > warp || span > 0) pieces.load(tiles, at, column, whole, lane);
+#pragma unroll
+          for (int p = 0; p < kPieces; ++p) {
+            const uint4 low = pieces.rows[0][p], high = pieces.rows[1][p];
+#pragma unroll
+            for (int n = 0; n < token_tiles; ++n) {
+              const int x_column = column + 32 * p + 8 * t;
+              uint4 b = make_uint4(0, 0, 0, 0);
+              if (!shared_x) {
+                b = load_x(args, 8 * n + g, x_column);
+              } else if (g < args.tokens) {
+                b = *reinterpret_cast<const uint4*>(x + g * x_pitch + x_column);
+              }
+              multiply(sums[n], Type::halves(low.x), Type::halves(high.x), Type::halves(low.y),
+                       Type::halves(high.y), b.x, b.y);
+              multiply(sums[n], Type::halves(low.z), Type::halves(high.z), Type::halves(low.w),
+                       Type::halves(high.w), b.z, b.w);
+            }
+          }
+        }
+      }
+      float* const partial = partials + ((tile - first) * kWarps + warp) * kRows * args.tokens;
+#pragma unroll
+      for (int n = 0; n < token_tiles; ++n) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const int token = 8 * n + 2 * t + i % 2, row = g + i / 2 * 8;
+          if (token < args.tokens) partial[token * kRows + row] = sums[n][i];
+        }
+      }
+    }
+    __syncthreads();
+    // Adds up the classes and hands each row to the epilogue.
+    const int outputs = (last - first) / parts * args.tokens * kRows;
+    for (int i = threadIdx.x; i < outputs; i += blockDim.x) {
+      const int row = i % kRows, token = i / kRows % args.tokens;
+      const int tile = i / kRows / args.tokens * parts;
+      float values[2];
+      for (int part = 0; part < parts; ++part) {
+        const float* const partial =
+            partials + ((tile + part) * kWarps * args.tokens + token) * kRows + row;
+        float value = partial[0];
+        for (int c = 1; c < classes; ++c) {
+          value = __fadd_rn(value, partial[c * kRows * args.tokens]);
+        }
+        values[part] = value;
+      }
+      const OutputRow at = tile_at(first + tile);
+      const gemv_segment& segment = args.segments[at.segment];
+      if (at.row + row >= segment.rows) continue;
+      if (tiles.pair) {
+        store_half(segment, token, at.row + row,
+                   swiglu(with_bias(segment, token, at.row + row, values[0]),
+                          with_bias(args.segments[1], token, at.row + row, values[1])));
+      } else {
+        store(segment, args.epilogue, token, at.row + row, values[0]);
+      }
+    }
+    __syncthreads();
+  }
+}
+
+}  // namespace
+}  // namespace nibble
+
+#define NIBBLE_DENSE_GEMV(name, type, tokens)                                        \
+  extern "C" __global__ void __launch_bounds__(32 * DENSE_GEMV_WARPS, tokens == 8 ? 2 : 1) \
+      dense_gemv_##name##_m##tokens(const __grid_constant__ dense_gemv_args args) {  \
+    nibble::dense_gemv<nibble::type, tokens>(args);                                  \
+  }
+
+NIBBLE_DENSE_GEMV(f16, F16, 8)
+NIBBLE_DENSE_GEMV(f16, F16, 16)
+NIBBLE_DENSE_GEMV(f16, F16, 32)
+NIBBLE_DENSE_GEMV(f16, F16, 64)
+NIBBLE_DENSE_GEMV(bf16, Bf16, 8)
+NIBBLE_DENSE_GEMV(bf16, Bf16, 16)
+NIBBLE_DENSE_GEMV(bf16, Bf16, 32)
+NIBBLE_DENSE_GEMV(bf16, Bf16, 64)

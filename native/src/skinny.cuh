@@ -1,0 +1,441 @@
+// See skinny.h. A thread block takes 32 rows and all tokens, 128 columns at a time through a ring of
+// stages that all its warps share. Of its 8 warps two, one for each 16 rows, share a quarter of the
+// columns of operand B: the high and low parts of 16-bit inputs side by side, or codes.
+#ifndef NIBBLE_SKINNY_CUH
+#define NIBBLE_SKINNY_CUH
+
+#include <cuda_fp16.h>
+
+#include <cstdint>
+
+#include "async_copy.cuh"
+#include "epilogue.cuh"
+#include "packed_tile.cuh"
+#include "skinny.h"
+
+namespace nibble {
+
+enum class SkinnyInput { kParts, kCodes };
+
+constexpr int kSteps = SKINNY_COLUMNS / NIBBLE_STEP_COLUMNS;
+constexpr int kBlockStages = NIBBLE_COLUMN_BLOCK / SKINNY_COLUMNS;
+
+// Copies 16 or 4 bytes to shared memory, or zeros where there is nothing to copy.
+__device__ __forceinline__ void copy16_or_zero(uint32_t to, const void* from, bool there) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from),
+               "r"(there ? 16 : 0)
+               : "memory");
+}
+
+__device__ __forceinline__ void copy4_or_zero(uint32_t to, const void* from, bool there) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from),
+               "r"(there ? 4 : 0)
+               : "memory");
+}
+
+__device__ __forceinline__ void end_copies_of_stage() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+template <int kPending>
+__device__ __forceinline__ void wait_for_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+// Operand B of two steps: 8 columns of 64 bytes.
+__device__ __forceinline__ void load_columns(uint32_t (&b)[4], uint32_t address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3])
+               : "r"(address)
+               : "memory");
+}
+
+// A lane's fragments of 16 rows and 128 columns. `codes` are those of 16 rows, for W3 of 32.
+template <int kBits>
+__device__ __forceinline__ void load_fragments(uint32_t (&a)[kSteps][4], const uint8_t* codes,
+                                               int subtile, int lane) {
+  constexpr int chunks = kBits == 3 ? 3 : kBits / 2;
+  uint32_t words[chunks][4];
+#pragma unroll
+  for (int c = 0; c < chunks; ++c) {
+    const uint4 chunk = *reinterpret_cast<const uint4*>(codes + c * NIBBLE_CHUNK_BYTES +
+                                                        lane * NIBBLE_LANE_BYTES);
+    words[c][0] = chunk.x, words[c][1] = chunk.y, words[c][2] = chunk.z, words[c][3] = chunk.w;
+  }
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    if constexpr (kBits == 8) {
+#pragma unroll
+      for (int s = 0; s < kSteps; ++s) a[s][j] = words[s][j];
+    } else if constexpr (kBits == 4) {
+#pragma unroll
+      for (int s = 0; s < kSteps; ++s) a[s][j] = words[s / 2][j] >> (4 * (s % 2)) & 0x0f0f0f0fu;
+    } else if constexpr (kBits == 2) {
+#pragma unroll
+      for (int s = 0; s < kSteps; ++s) a[s][j] = words[0][j] >> (2 * s) & 0x03030303u;
+    } else if constexpr (kBits == 6) {
+#pragma unroll
+      for (int s = 0; s < 3; ++s) a[s][j] = words[s][j] & 0x3f3f3f3fu;
+      a[3][j] = (words[0][j] >> 6 & 0x03030303u) | (words[1][j] >> 4 & 0x0c0c0c0cu) |
+                (words[2][j] >> 2 & 0x30303030u);
+    } else if (subtile == 0) {
+#pragma unroll
+      for (int s = 0; s < kSteps; ++s) a[s][j] = words[s / 2][j] >> (3 * (s % 2)) & 0x07070707u;
+    } else {
+      a[0][j] = words[2][j] & 0x07070707u;
+      a[1][j] = words[2][j] >> 3 & 0x07070707u;
+      a[2][j] = (words[0][j] >> 6 & 0x03030303u) | (words[2][j] >> 4 & 0x04040404u);
+      a[3][j] = (words[1][j] >> 6 & 0x03030303u) | (words[2][j] >> 5 & 0x04040404u);
+    }
+  }
+}
+
+template <int kBits, SkinnyInput kInput, int kN>
+class Skinny {
+  static constexpr bool kParts = kInput == SkinnyInput::kParts;
+  static constexpr int kTiles = kN / 32;          // of 8 columns of B, for a warp
+  static constexpr int kOutputs = kParts ? 2 : 4;  // of a lane in a tile
+  static constexpr int kInterleaved = kParts ? 4 : 1;
+  static constexpr int kTokens = kParts ? kN / 2 : kN;
+  static constexpr int kCodeBytes = SKINNY_ROWS * SKINNY_COLUMNS / 8 * kBits;
+  static constexpr int kXBytes = kN * SKINNY_COLUMNS;
+  static constexpr int kScaleBytes = 2 * 4 * SKINNY_ROWS, kZeroBytes = 4 * SKINNY_ROWS;
+  static constexpr int kRunBytes = 16 * kN;
+  static constexpr int kStageBytes = kCodeBytes + kXBytes + kScaleBytes + kZeroBytes + kRunBytes;
+
+  const skinny_args& args_;
+  uint8_t* const shared_;
+  const int warp_ = threadIdx.x / 32, lane_ = threadIdx.x % 32;
+  const int g_ = lane_ / 4, t_ = lane_ % 4;
+  const int subtile_ = warp_ % 2, first_tile_ = warp_ / 2 * kTiles;
+  const int columns_, stages_;  // padded columns, and how many stages of 128 they make
+  const int run_;               // columns that share a scale of W, or for parts of x
+  const bool grouped_;
+
+ public:
+  __device__ Skinny(const skinny_args& args, uint8_t* shared)
+      : args_(args),
+        shared_(shared),
+        columns_(static_cast<int>(nibble_padded_columns(args.columns))),
+        stages_(columns_ / SKINNY_COLUMNS),
+        run_(args.group_size == 0 ? SKINNY_COLUMNS : args.group_size),
+        grouped_(args.group_size != 0) {}
+
+  __device__ void run() const {
+    const bool pair = args_.epilogue == GEMV_SWIGLU_F16;
+    float gate[kTiles][kOutputs];
+    float values[kTiles][kOutputs];
+#pragma unroll 1
+    for (int part = 0; part <= pair; ++part) {
+      const int unit = blockIdx.x + part * gridDim.x;
+      if (part == 1) {
+#pragma unroll
+        for (int n = 0; n < kTiles; ++n) {
+#pragma unroll
+          for (int i = 0; i < kOutputs; ++i) gate[n][i] = values[n][i];
+        }
+        __syncthreads();
+      }
+      multiply_rows(unit, part == 0, values);
+    }
+    finish(pair, gate, values);
+  }
+
+ private:
+  __device__ uint8_t* stage(int index) const {
+    return shared_ + index % SKINNY_STAGES * kStageBytes;
+  }
+
+  // Starts the copies of a stage's codes, scales and zeros.
+  __device__ void fill_weights(int unit, int index) const {
+    const int tid = threadIdx.x;
+    const int block = index / kBlockStages, in_block = index % kBlockStages;
+    const int width = min(NIBBLE_COLUMN_BLOCK, columns_ - block * NIBBLE_COLUMN_BLOCK);
+    const int row_block = unit / 2, half = unit % 2;
+    const uint32_t to = shared_address(stage(index));
+    if (tid < kCodeBytes / 16) {
+      constexpr int pieces = 16 * kBits;  // of 16 rows
+      const int subtile = kBits == 3 ? 0 : tid / pieces;
+      const int offset = kBits == 3 ? tid : tid % pieces;
+      const uint8_t* const from =
+          args_.qweight +
+          row_block * static_cast<int64_t>(nibble_row_block_bytes(kBits, columns_)) +
+          block * (NIBBLE_ROW_BLOCK * NIBBLE_COLUMN_BLOCK / 8 * kBits) +
+          (2 * half + subtile) * (2 * kBits * width) +
+          in_block * (kBits == 3 ? kCodeBytes : kCodeBytes / 2) + 16 * offset;
+      copy16_or_zero(to + 16 * tid, from, true);
+    }
+    if (grouped_ && tid < 6 * 4) {
+      const int groups = SKINNY_COLUMNS / run_;
+      const bool zero = tid >= 16;
+      const int subtile = (zero ? tid - 16 : tid) / (zero ? 4 : 8);
+      const int offset = (zero ? tid - 16 : tid) % (zero ? 4 : 8);
+      const int64_t group = row_block * static_cast<int64_t>(4 * (columns_ / run_)) +
+                            block * (4 * NIBBLE_COLUMN_BLOCK / run_) +
+                            (2 * half + subtile) * (width / run_) + in_block * groups;
+      if (offset < (zero ? groups : 2 * groups) && !(zero && args_.zeros == nullptr)) {
+        const uint8_t* const from = zero ? args_.zeros + group * 16
+                                         : static_cast<const uint8_t*>(args_.scales) + group * 32;
+        copy16_or_zero(to + kCodeBytes + kXBytes + 16 * tid, from + 16 * offset, true);
+      }
+    }
+  }
+
+  // Starts the copies of a stage's inputs, with their scales and sums.
+  __device__ void fill_x(int index) const {
+    const int tid = threadIdx.x;
+    const uint32_t to = shared_address(stage(index)) + kCodeBytes;
+    const int rows = kParts ? 2 * args_.tokens : args_.tokens;
+#pragma unroll
+    for (int i = 0; i < kTiles; ++i) {
+      const int row = (i * SKINNY_THREADS + tid) / 8, piece = tid % 8;
+      const bool there = row < rows;
+      copy16_or_zero(to + row * SKINNY_COLUMNS + (piece ^ row % 8) * 16,
+                     args_.x + (there ? row * static_cast<int64_t>(columns_) : 0) +
+                         index * SKINNY_COLUMNS + piece * 16,
+                     there);
+    }
+    const uint32_t runs_to = to + kXBytes + kScaleBytes + kZeroBytes;
+    const int runs = SKINNY_COLUMNS / run_;
+    if (kParts) {
+      constexpr int pieces = kTokens / 2;  // two tokens each
+      if (tid < runs * pieces) {
+        const int run = tid / pieces, token = tid % pieces * 2;
+        const bool there = token < args_.run_stride;
+        copy16_or_zero(
+            runs_to + tid * 16,
+            static_cast<const uint8_t*>(args_.runs) +
+                ((index * runs + run) * static_cast<int64_t>(args_.run_stride) +
+                 (there ? token : 0)) *
+                    8,
+            there);
+      }
+    } else if (grouped_ && tid < runs * kTokens) {
+      const int run = index * runs + tid / kTokens, token = tid % kTokens;
+      const int groups = (args_.columns + run_ - 1) / run_;
+      const bool there = token < args_.tokens && run < groups;
+      copy4_or_zero(runs_to + tid * 4,
+                    args_.sums + (there ? token * static_cast<int64_t>(groups) + run : 0), there);
+    }
+  }
+
+  struct Weights {
+    float scale[2];
+    int zero[2];
+  };
+
+  // Scales and zeros of the lane's rows g and g + 8, of one group of a stage.
+  __device__ Weights stage_weights(const uint8_t* stage, int group) const {
+    const uint8_t* const scales = stage + kCodeBytes + kXBytes + subtile_ * 128 + group * 32;
+    const uint8_t* const zeros = stage + kCodeBytes + kXBytes + kScaleBytes + subtile_ * 64 + group * 16;
+    Weights w;
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      w.scale[h] = __half2float(*reinterpret_cast<const __half*>(scales + 2 * (g_ + 8 * h)));
+      w.zero[h] = args_.zeros == nullptr ? 1 << (kBits - 1) : zeros[g_ + 8 * h];
+    }
+    return w;
+  }
+
+  __device__ Weights row_weights(int unit) const {
+    Weights w = {};
+    if (grouped_) return w;
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      const int row = unit * SKINNY_ROWS + 16 * subtile_ + g_ + 8 * h;
+      w.scale[h] = __half2float(static_cast<const __half*>(args_.scales)[row]);
+      w.zero[h] = args_.zeros == nullptr ? 1 << (kBits - 1) : args_.zeros[row];
+    }
+    return w;
+  }
+
+  // Adds a run's product to the sums and clears it. `runs` are the run's scales and sums of x.
+  static __device__ void add_run(int (&sums)[kTiles][4], const Weights& w, const uint8_t* runs,
+                                 int first_tile, int t, int interleaved,
+                                 float (&values)[kInterleaved][kTiles][kOutputs]) {
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n) {
+      const int tile = first_tile + n;
+#pragma unroll
+      for (int i = 0; i < kOutputs; ++i) {
+        const int h = kParts ? i : i / 2;
+        float factor;
+        int product;
+        if constexpr (kParts) {
+          const float2 run = reinterpret_cast<const float2*>(runs)[4 * tile + t];
+          product = 256 * sums[n][2 * h] + sums[n][2 * h + 1] -
+                    w.zero[h] * __float_as_int(run.y);
+          factor = __fmul_rn(w.scale[h], run.x);
+        } else {
+          const int sum = reinterpret_cast<const int*>(runs)[8 * tile + 2 * t + i % 2];
+          product = sums[n][i] - w.zero[h] * sum;
+          factor = w.scale[h];
+        }
+#pragma unroll
+        for (int v = 0; v < kInterleaved; ++v) {
+          if (v == interleaved) {
+            values[v][n][i] = __fmaf_rn(factor, static_cast<float>(product), values[v][n][i]);
+          }
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sums[n][i] = 0;
+    }
+  }
+
+  // Sums over all columns of 32 rows; in a lane rows g and g + 8 of its subtile.
+  __device__ void multiply_rows(int unit, bool first_part,
+                                float (&totals)[kTiles][kOutputs]) const {
+#pragma unroll 1
+    for (int s = 0; s < SKINNY_STAGES - 1 && s < stages_; ++s) fill_weights(unit, s);
+    if (first_part) {
+      wait_for_previous_kernel();
+      start_next_kernel();
+    }
+#pragma unroll 1
+    for (int s = 0; s < SKINNY_STAGES - 1; ++s) {
+      if (s < stages_) fill_x(s);
+      end_copies_of_stage();
+    }
+    Weights w = row_weights(unit);
+    int sums[kTiles][4] = {};
+    float values[kInterleaved][kTiles][kOutputs] = {};
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n) {
+#pragma unroll
+      for (int i = 0; i < kOutputs; ++i) totals[n][i] = 0.0f;
+    }
+    // Codes per channel are one run; their sums are exact integers.
+    const bool one_run = !kParts && !grouped_;
+    const int run_steps = run_ / NIBBLE_STEP_COLUMNS, runs = SKINNY_COLUMNS / run_;
+
+#pragma unroll 1
+    for (int index = 0; index < stages_; ++index) {
+      wait_for_copies<SKINNY_STAGES - 2>();
+      __syncthreads();
+      const int next = index + SKINNY_STAGES - 1;
+      if (next < stages_) {
+        fill_weights(unit, next);
+        fill_x(next);
+      }
+      end_copies_of_stage();
+
+      const uint8_t* const bytes = stage(index);
+      const uint32_t x = shared_address(bytes) + kCodeBytes;
+      uint32_t a[kSteps][4];
+      load_fragments<kBits>(a, bytes + (kBits == 3 ? 0 : subtile_ * (kCodeBytes / 2)), subtile_,
+                            lane_);
+#pragma unroll
+      for (int pair = 0; pair < kSteps / 2; ++pair) {
+        uint32_t b[kTiles][4];
+#pragma unroll
+        for (int n = 0; n < kTiles; ++n) {
+          const int row = 8 * (first_tile_ + n) + lane_ % 8;
+          const int piece = 4 * pair + lane_ / 8;
+          load_columns(b[n], x + row * SKINNY_COLUMNS + (piece ^ row % 8) * 16);
+        }
+#pragma unroll
+        for (int s = 0; s < 2; ++s) {
+          const int step = 2 * pair + s;
+#pragma unroll
+          for (int n = 0; n < kTiles; ++n) multiply(sums[n], a[step], b[n][2 * s], b[n][2 * s + 1]);
+          if (!one_run && (step + 1) % run_steps == 0) {
+            const int run = step / run_steps;
+            if (grouped_) w = stage_weights(bytes, run);
+            add_run(sums, w,
+                    bytes + kCodeBytes + kXBytes + kScaleBytes + kZeroBytes +
+                        run * kTokens * (kParts ? 8 : 4),
+                    first_tile_, t_, kParts ? (index * runs + run) % 4 : 0, values);
+          }
+        }
+      }
+      if (kParts && (index % kBlockStages == kBlockStages - 1 || index == stages_ - 1)) {
+#pragma unroll
+        for (int n = 0; n < kTiles; ++n) {
+#pragma unroll
+          for (int i = 0; i < kOutputs; ++i) {
+            totals[n][i] =
+                __fadd_rn(totals[n][i],
+                          __fadd_rn(__fadd_rn(values[0][n][i], values[1 % kInterleaved][n][i]),
+                                    __fadd_rn(values[2 % kInterleaved][n][i],
+                                              values[3 % kInterleaved][n][i])));
+#pragma unroll
+            for (int v = 0; v < kInterleaved; ++v) values[v][n][i] = 0.0f;
+          }
+        }
+      }
+    }
+    if constexpr (!kParts) {
+#pragma unroll
+      for (int n = 0; n < kTiles; ++n) {
+#pragma unroll
+        for (int i = 0; i < kOutputs; ++i) {
+          totals[n][i] = values[0][n][i];
+          const int token = token_of(n, i);
+          if (one_run && token < args_.tokens) {
+            totals[n][i] = w.scale[i / 2] *
+                           static_cast<float>(sums[n][i] - w.zero[i / 2] * args_.sums[token]);
+          }
+          if (args_.token_zeros != nullptr && token < args_.tokens) {
+            const int row = unit * SKINNY_ROWS + 16 * subtile_ + g_ + 8 * (i / 2);
+            totals[n][i] -= load_fresh(args_.token_zeros + token) * args_.row_sums[row];
+          }
+        }
+      }
+    }
+    wait_for_copies<0>();
+  }
+
+  __device__ int token_of(int tile, int output) const {
+    return kParts ? 4 * (first_tile_ + tile) + t_ : 8 * (first_tile_ + tile) + 2 * t_ + output % 2;
+  }
+
+  __device__ void finish(bool pair, const float (&gate)[kTiles][kOutputs],
+                         const float (&values)[kTiles][kOutputs]) const {
+    const OutputRow first =
+        output_row(args_.segments, args_.segment_count, blockIdx.x * SKINNY_ROWS + 16 * subtile_);
+    const gemv_segment& segment = args_.segments[first.segment];
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n) {
+#pragma unroll
+      for (int i = 0; i < kOutputs; ++i) {
+        const int token = token_of(n, i);
+        const int row = first.row + g_ + 8 * (kParts ? i : i / 2);
+        if (token >= args_.tokens || row >= segment.rows) continue;
+        const float scale =
+            args_.token_scales == nullptr ? 1.0f : load_fresh(args_.token_scales + token);
+        const float value = __fmul_rn(values[n][i], scale);
+        if (pair) {
+          store_half(segment, token, row,
+                     swiglu(with_bias(segment, token, row, __fmul_rn(gate[n][i], scale)),
+                            with_bias(args_.segments[1], token, row, value)));
+        } else {
+          store(segment, args_.epilogue, token, row, value);
+        }
+      }
+    }
+  }
+};
+
+template <int kBits, SkinnyInput kInput, int kN>
+__device__ __forceinline__ void skinny(const skinny_args& args) {
+  extern __shared__ __align__(16) uint8_t shared[];
+  Skinny<kBits, kInput, kN>(args, shared).run();
+}
+
+}  // namespace nibble
+
+#define NIBBLE_SKINNY_KERNEL(bits, name, input, n)                                 \
+  extern "C" __global__ void __launch_bounds__(SKINNY_THREADS, 2)                  \
+      skinny_w##bits##name##_n##n(const __grid_constant__ skinny_args args) {  \
+    nibble::skinny<bits, nibble::SkinnyInput::input, n>(args);                     \
+  }
+
+#define NIBBLE_SKINNY_KERNELS(bits)             \
+  NIBBLE_SKINNY_KERNEL(bits, a16, kParts, 32)   \
+  NIBBLE_SKINNY_KERNEL(bits, a16, kParts, 64)   \
+  NIBBLE_SKINNY_KERNEL(bits, a16, kParts, 128)  \
+  NIBBLE_SKINNY_KERNEL(bits, a8, kCodes, 32)    \
+  NIBBLE_SKINNY_KERNEL(bits, a8, kCodes, 64)
+
+#endif  // NIBBLE_SKINNY_CUH

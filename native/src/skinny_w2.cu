@@ -1,0 +1,4 @@
+// See skinny.h.
+#include "skinny.cuh"
+
+NIBBLE_SKINNY_KERNELS(2)
