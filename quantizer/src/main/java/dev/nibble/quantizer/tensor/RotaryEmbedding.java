@@ -99,13 +99,21 @@ public final class RotaryEmbedding {
     return headDim;
   }
 
-  /** [positions, headDim/2], frequencies in their natural order. */
-  float[] cosines() {
+  /**
+   * Cosines of the angles, [positions, headDim / 2], frequencies in their natural order.
+   *
+   * @return the table itself, not to be changed
+   */
+  public float[] cosines() {
     return cosines;
   }
 
-  /** As {@link #cosines}. */
-  float[] sines() {
+  /**
+   * As {@link #cosines}.
+   *
+   * @return the table itself, not to be changed
+   */
+  public float[] sines() {
     return sines;
   }
 

@@ -4,6 +4,7 @@ import dev.nibble.quantizer.format.ModelFormatException;
 import dev.nibble.quantizer.method.FolderBusyException;
 import dev.nibble.runtime.cuda.CudaException;
 import dev.nibble.runtime.model.DeviceException;
+import dev.nibble.runtime.model.UnfitModelException;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -50,6 +51,7 @@ enum ExitCode {
       case ClosedOutputException closed -> CLOSED_OUTPUT;
       case ModelFormatException bad -> BAD_INPUT;
       case UnfitInputException unfit -> BAD_INPUT;
+      case UnfitModelException unfit -> BAD_INPUT;
       case CharacterCodingException garbled -> BAD_INPUT;
       case NoSuchFileException missing -> NO_INPUT;
       case FileNotFoundException missing -> NO_INPUT;

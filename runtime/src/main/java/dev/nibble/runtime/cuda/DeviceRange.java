@@ -87,4 +87,14 @@ public record DeviceRange(DeviceBuffer buffer, long offset, long bytes) {
     Objects.checkFromIndexSize(0, length, bytes);
     buffer.download(stream, offset, target, targetOffset, length);
   }
+
+  /**
+   * Sets all bytes to one value. Asynchronous with respect to the host.
+   *
+   * @param stream does it
+   * @param value of each
+   */
+  public void fill(Stream stream, byte value) {
+    buffer.fill(stream, offset, bytes, value);
+  }
 }

@@ -1,10 +1,8 @@
 package dev.nibble.runtime.engine;
 
 import dev.nibble.runtime.model.Device;
-import dev.nibble.runtime.model.DeviceException;
 import dev.nibble.runtime.model.ModelOptions;
 import dev.nibble.runtime.model.ModelWeights;
-import org.slf4j.LoggerFactory;
 
 /**
  * Runs one model for up to {@link #maxSequences} independent sequences. A sequence's tokens do not
@@ -20,22 +18,12 @@ public interface Engine extends AutoCloseable {
    * @param options context, sequences, threads
    * @return the engine
    * @throws IllegalArgumentException if the options do not fit the model
-   * @throws dev.nibble.runtime.model.DeviceException if the device is absent
+   * @throws dev.nibble.runtime.model.DeviceException if the device is absent or has too little
+   *     memory
+   * @throws dev.nibble.runtime.model.UnfitModelException if the device cannot run such a model
    */
   static Engine create(ModelWeights weights, Device device, ModelOptions options) {
-    return switch (device) {
-      case Device.Cpu _ -> CpuEngine.create(weights, options);
-      case Device.Auto _ -> {
-        LoggerFactory.getLogger(Engine.class)
-            .info("no CUDA engine is available; running on the CPU");
-        yield CpuEngine.create(weights, options);
-      }
-      case Device.Cuda cuda -> {
-        weights.close();
-        throw new DeviceException(
-            cuda, "this version of Nibble runs on the CPU only; use --device cpu");
-      }
-    };
+    return EngineChoice.create(weights, device, options);
   }
 
   /**

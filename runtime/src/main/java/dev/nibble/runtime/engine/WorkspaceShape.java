@@ -6,7 +6,6 @@ import dev.nibble.runtime.model.Block;
 import dev.nibble.runtime.model.Linear;
 import dev.nibble.runtime.model.ModelOptions;
 import dev.nibble.runtime.model.ModelWeights;
-import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
 
@@ -121,19 +120,14 @@ record WorkspaceShape(
   }
 
   private static Stream<Linear> linears(ModelWeights weights) {
-    return weights.blocks().stream().flatMap(block -> linears(block).stream());
+    return weights.blocks().stream().flatMap(WorkspaceShape::linearsOf);
   }
 
-  private static List<Linear> linears(Block block) {
+  /** The linears of a block. */
+  static Stream<Linear> linearsOf(Block block) {
     return Stream.concat(
-            Stream.of(
-                block.query(),
-                block.key(),
-                block.value(),
-                block.output(),
-                block.up(),
-                block.down()),
-            block.gate().stream())
-        .toList();
+        Stream.of(
+            block.query(), block.key(), block.value(), block.output(), block.up(), block.down()),
+        block.gate().stream());
   }
 }

@@ -15,6 +15,7 @@ import java.util.Map;
 public final class KernelCatalog {
   private final Device device;
   private final String architecture;
+  private final ImageReader images;
   private final Map<String, KernelLibrary> libraries = new HashMap<>();
 
   /**
@@ -24,8 +25,33 @@ public final class KernelCatalog {
    * @param architecture such as {@code sm_90a}
    */
   public KernelCatalog(Device device, String architecture) {
+    this(device, architecture, KernelImages::read);
+  }
+
+  /**
+   * The kernels of other images than the build's.
+   *
+   * @param device loads them
+   * @param architecture such as {@code sm_90a}
+   * @param images gives the bytes of each
+   */
+  public KernelCatalog(Device device, String architecture, ImageReader images) {
     this.device = device;
     this.architecture = architecture;
+    this.images = images;
+  }
+
+  /** Where images come from. */
+  @FunctionalInterface
+  public interface ImageReader {
+    /**
+     * Reads an image.
+     *
+     * @param image which
+     * @return its bytes
+     * @throws IOException if it cannot be read
+     */
+    byte[] read(KernelImage image) throws IOException;
   }
 
   /**
@@ -55,9 +81,14 @@ public final class KernelCatalog {
         : LaunchConfig.Start.AFTER_PREVIOUS;
   }
 
+  /** Whether the images use what only compute capability 9.0 has. */
+  boolean isHopper() {
+    return architecture.equals("sm_90a");
+  }
+
   private KernelLibrary load(String image) {
     try {
-      return device.load(KernelImages.read(new KernelImage(architecture, image)));
+      return device.load(images.read(new KernelImage(architecture, image)));
     } catch (IOException e) {
       throw new UncheckedIOException("kernel image " + architecture + "/" + image, e);
     }

@@ -36,6 +36,7 @@ final class FakeDriver implements CudaDriver {
   private final int version;
   private final int devices;
   private long nextHandle = 0x1000;
+  private long freeBytes = MEMORY_BYTES / 3;
   private boolean capturing;
 
   private FakeDriver(int version, int devices, int failingCall, int failure) {
@@ -51,6 +52,11 @@ final class FakeDriver implements CudaDriver {
 
   static FakeDriver failing(int call, int failure) {
     return new FakeDriver(cuda_constants.CUDA_VERSION(), 1, call, failure);
+  }
+
+  /** Sets what is told to be free; it can be allocated all the same. */
+  void setFreeBytes(long bytes) {
+    freeBytes = bytes;
   }
 
   /** The names of the functions called so far, in order. */
@@ -252,7 +258,7 @@ final class FakeDriver implements CudaDriver {
     if (fails("cuMemGetInfo")) {
       return failure;
     }
-    free.set(ValueLayout.JAVA_LONG, 0, MEMORY_BYTES / 3);
+    free.set(ValueLayout.JAVA_LONG, 0, freeBytes);
     total.set(ValueLayout.JAVA_LONG, 0, MEMORY_BYTES);
     return SUCCESS;
   }
@@ -260,7 +266,14 @@ final class FakeDriver implements CudaDriver {
   @Override
   public int cuMemAlloc(MemorySegment address, long bytes) {
     return make(
-        "cuMemAlloc", "memory", address, made -> memory.put(made, arena.allocate(bytes, 16)));
+        "cuMemAlloc",
+        "memory",
+        address,
+        made -> {
+          memory.put(made, arena.allocate(bytes, 16));
+          // What is allocated next lies behind it.
+          nextHandle += (bytes + 0xfff) & ~0xfffL;
+        });
   }
 
   @Override

@@ -1,0 +1,461 @@
+package dev.nibble.runtime.engine;
+
+import dev.nibble.quantizer.format.ModelConfig;
+import dev.nibble.runtime.cuda.CudaException;
+import dev.nibble.runtime.cuda.Device;
+import dev.nibble.runtime.cuda.DeviceBuffer;
+import dev.nibble.runtime.cuda.DeviceRange;
+import dev.nibble.runtime.cuda.Graph;
+import dev.nibble.runtime.cuda.PinnedBuffer;
+import dev.nibble.runtime.cuda.Stream;
+import dev.nibble.runtime.kernel.KernelCatalog;
+import dev.nibble.runtime.kernel.KvLayout;
+import dev.nibble.runtime.model.DeviceException;
+import dev.nibble.runtime.model.Linear;
+import dev.nibble.runtime.model.ModelOptions;
+import dev.nibble.runtime.model.ModelWeights;
+import dev.nibble.runtime.model.UnfitModelException;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayDeque;
+import java.util.Arrays;
+import java.util.Locale;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Runs a model on a GPU. Device memory is planned and taken once. A decode step is one graph, made
+ * for each of some batch sizes; a batch between two takes the larger with idle rows.
+ */
+final class CudaEngine implements Engine {
+  /** Tokens of a prompt that go through the model together. */
+  private static final int CHUNK = 2048;
+
+  private static final short ONE = Float.floatToFloat16(1f);
+  private static final int FP16 = 16;
+
+  private final Device device;
+  private final ModelConfig config;
+  private final MemoryPlan plan;
+  private final Stream stream;
+  private final CudaWorkspace work;
+  private final StepInputs stepInputs;
+  private final StepInputs promptInputs;
+  private final CudaTransformer transformer;
+  private final DeviceRange cacheMemory;
+  private final long blockBytes;
+  private final PinnedBuffer chosen;
+  private final PinnedBuffer logits;
+  private final float[] hostLogits;
+  private final Sampler.Scratch scratch;
+  private final TreeMap<Integer, Graph> graphs = new TreeMap<>();
+  private final ArrayDeque<Integer> free = new ArrayDeque<>();
+  private final CudaSequence[] batch;
+  private boolean closed;
+
+  private CudaEngine(ModelWeights weights, ModelOptions options, KernelCatalog catalog) {
+    device = catalog.device();
+    config = weights.config();
+    int contextLength = options.contextLength(config);
+    int sequences = options.sequences();
+    KvLayout cache =
+        KvLayout.of(config.scheme().kvBits(), contextLength, config.kvHeads(), config.headDim());
+    KvLayout stage = new KvLayout(FP16, cache.capacity(), config.kvHeads(), config.headDim());
+    int rows = Math.max(Math.min(CHUNK, contextLength), sequences);
+
+    DevicePlan weightPlan = new DevicePlan();
+    DeviceModel model = new DeviceModel(weightPlan, weights, contextLength);
+    DevicePlan workPlan = new DevicePlan();
+    work = new CudaWorkspace(workPlan, config, rows, sequences, cache, stage);
+    stepInputs = new StepInputs(workPlan, sequences);
+    promptInputs = new StepInputs(workPlan, rows);
+    DevicePlan cachePlan = new DevicePlan();
+    blockBytes = Math.multiplyExact(cache.regionBytes(), config.layers());
+    DevicePlan.Piece blocks = cachePlan.reserve(Math.multiplyExact(blockBytes, sequences));
+    plan =
+        new MemoryPlan(
+            contextLength,
+            sequences,
+            weightPlan.bytes(),
+            Math.ceilDiv(blockBytes, contextLength),
+            workPlan.bytes());
+    requireMemory(
+        Math.addExact(Math.addExact(weightPlan.bytes(), workPlan.bytes()), cachePlan.bytes()));
+
+    stream = device.newStream();
+    weightPlan.allocate(device);
+    workPlan.allocate(device);
+    cachePlan.allocate(device);
+    cacheMemory = blocks.range();
+    stepInputs.allocate(device);
+    promptInputs.allocate(device);
+    chosen = device.allocatePinned(work.chosen().bytes());
+    logits =
+        device.allocatePinned(
+            Math.multiplyExact((long) Float.BYTES * work.logitRows(), work.logits().stride()));
+    hostLogits = new float[Math.multiplyExact(work.logitRows(), config.vocabSize())];
+    scratch = new Sampler.Scratch(config.vocabSize());
+    batch = new CudaSequence[sequences];
+    for (int slot = 0; slot < sequences; slot++) {
+      free.add(slot);
+    }
+
+    for (DeviceRange counter : work.counters()) {
+      counter.fill(stream, (byte) 0);
+    }
+    try (DeviceUpload upload = DeviceUpload.of(device, stream, weightPlan.bytes())) {
+      model.upload(upload);
+    }
+    CudaKernels kernels = CudaKernels.load(catalog, config, cache, stage);
+    transformer = new CudaTransformer(config, stream, kernels, work, cache, stage, model);
+    sumRows(model);
+    for (int rowsOfStep = 1; ; rowsOfStep *= 2) {
+      int count = Math.min(rowsOfStep, sequences);
+      graphs.put(count, capture(count));
+      if (count == sequences) {
+        break;
+      }
+    }
+  }
+
+  /**
+   * Makes an engine on a device.
+   *
+   * @param weights the model, not read any more once this returns
+   * @param kernels of the device, which is closed with the engine, also when this fails
+   * @param asked the device as the user names it
+   */
+  static CudaEngine create(
+      ModelWeights weights,
+      ModelOptions options,
+      KernelCatalog kernels,
+      dev.nibble.runtime.model.Device asked) {
+    try {
+      requireFit(weights, asked);
+      return new CudaEngine(weights, options, kernels);
+    } catch (RuntimeException | OutOfMemoryError e) {
+      closeAfter(kernels.device(), e);
+      throw e;
+    }
+  }
+
+  private static void closeAfter(Device device, Throwable failure) {
+    try {
+      device.close();
+    } catch (CudaException e) {
+      failure.addSuppressed(e);
+    }
+  }
+
+  private static void requireFit(ModelWeights weights, dev.nibble.runtime.model.Device asked) {
+    ModelConfig config = weights.config();
+    int headDim = config.headDim();
+    if (headDim > 128 || headDim % 16 != 0) {
+      throw new UnfitModelException(
+          asked,
+          "head_dim " + headDim,
+          "a GPU takes multiples of 16 up to 128; run it with --device cpu");
+    }
+    weights.blocks().stream()
+        .flatMap(WorkspaceShape::linearsOf)
+        .filter(linear -> linear.outlierValues().isPresent())
+        .map(Linear::name)
+        .findFirst()
+        .ifPresent(name -> {
+          throw new UnfitModelException(
+              asked,
+              name + ".outlier_values",
+              "single outlier weights are not supported on a GPU; run it with --device cpu");
+        });
+  }
+
+  private void requireMemory(long needed) {
+    long freeBytes = device.memory().freeBytes();
+    if (needed > freeBytes) {
+      throw new DeviceException(
+          dev.nibble.runtime.model.Device.cuda(device.properties().ordinal()),
+          String.format(
+              Locale.ROOT,
+              "needs %.2f GiB (%.2f weights, %.2f cache, %.2f workspace), %.2f GiB are free;"
+                  + " use a smaller --context, fewer sequences or a scheme with KV4",
+              gib(needed),
+              gib(plan.weightBytes()),
+              gib(plan.kvBytes()),
+              gib(plan.workspaceBytes()),
+              gib(freeBytes)));
+    }
+  }
+
+  private static double gib(long bytes) {
+    return bytes / (double) (1L << 30);
+  }
+
+  private void sumRows(DeviceModel model) {
+    if (!config.scheme().quantizesActivations()) {
+      return;
+    }
+    int widest = model.linears().stream().mapToInt(DeviceLinear::columns).max().orElseThrow();
+    short[] ones = new short[Math.addExact(widest, 128)];
+    Arrays.fill(ones, ONE);
+    try (DeviceBuffer buffer = device.allocate((long) Short.BYTES * ones.length)) {
+      DeviceRange room = DeviceRange.of(buffer);
+      try (DeviceUpload upload = DeviceUpload.of(device, stream, room.bytes())) {
+        upload.send(MemorySegment.ofArray(ones), room);
+      }
+      transformer.sumRows(model.linears(), room);
+      stream.synchronize();
+    }
+  }
+
+  private Graph capture(int rows) {
+    // Run once with idle rows: whatever a launch needs to load is loaded then.
+    stepInputs.idle(0, stepInputs.rows());
+    enqueueStep(rows);
+    stream.synchronize();
+    return stream.capture(() -> enqueueStep(rows));
+  }
+
+  private void enqueueStep(int rows) {
+    stepInputs.send(stream);
+    transformer.decode(stepInputs, rows);
+    transformer.logits(0, rows);
+    transformer.sample(stepInputs, rows);
+    work.chosen().download(stream, chosen, 0, work.chosen().bytes());
+  }
+
+  @Override
+  public String device() {
+    return "cuda:" + device.properties().ordinal();
+  }
+
+  @Override
+  public int contextLength() {
+    return plan.contextLength();
+  }
+
+  @Override
+  public int maxSequences() {
+    return batch.length;
+  }
+
+  @Override
+  public int vocabSize() {
+    return config.vocabSize();
+  }
+
+  @Override
+  public MemoryPlan memory() {
+    return plan;
+  }
+
+  @Override
+  public Sequence open(SamplingParameters sampling) {
+    requireOpen();
+    Integer slot = free.poll();
+    if (slot == null) {
+      throw new IllegalStateException("all " + maxSequences() + " sequences are open");
+    }
+    CudaSequence sequence =
+        new CudaSequence(this, slot, plan.contextLength(), new Sampler(scratch));
+    sequence.sampling(sampling);
+    return sequence;
+  }
+
+  /** Takes a closed sequence's block back. */
+  void release(int slot) {
+    free.add(slot);
+  }
+
+  @Override
+  public int prefill(Sequence sequence, int[] tokens) {
+    CudaSequence own = own(sequence);
+    int lastRow = run(own, tokens, null);
+    transformer.logits(lastRow, 1);
+    place(0, own, 0, own.length() - 1);
+    stepInputs.send(stream);
+    transformer.sample(stepInputs, 1);
+    work.chosen().download(stream, chosen, 0, work.chosen().bytes());
+    stream.synchronize();
+    return chosen(own, 0);
+  }
+
+  @Override
+  public void append(Sequence sequence, int[] tokens) {
+    run(own(sequence), tokens, null);
+    stream.synchronize();
+  }
+
+  @Override
+  public void score(Sequence sequence, int[] tokens, LogitsSink sink) {
+    run(own(sequence), tokens, sink);
+  }
+
+  @Override
+  public void step(Sequence[] stepped, int count, int[] tokens) {
+    if (count < 1 || count > batch.length || count > stepped.length || count > tokens.length) {
+      throw new IllegalArgumentException("batch of " + count + ": expected 1 to " + batch.length);
+    }
+    for (int i = 0; i < count; i++) {
+      CudaSequence sequence = own(stepped[i]);
+      for (int j = 0; j < i; j++) {
+        if (batch[j] == sequence) {
+          throw new IllegalArgumentException("sequence " + i + " is in the batch twice");
+        }
+      }
+      check(sequence, 1, tokens[i]);
+      batch[i] = sequence;
+    }
+    int rows = graphs.ceilingKey(count);
+    for (int i = 0; i < count; i++) {
+      place(i, batch[i], tokens[i], batch[i].length());
+    }
+    stepInputs.idle(count, rows);
+    graph(rows).launch(stream);
+    for (int i = 0; i < count; i++) {
+      batch[i].append(tokens[i]);
+    }
+    stream.synchronize();
+    for (int i = 0; i < count; i++) {
+      tokens[i] = chosen(batch[i], i);
+    }
+  }
+
+  private Graph graph(int rows) {
+    Graph graph = graphs.get(rows);
+    if (graph == null) {
+      throw new IllegalStateException("no graph of " + rows + " rows");
+    }
+    return graph;
+  }
+
+  /** Puts a sequence into a row of the next step. */
+  private void place(int row, CudaSequence sequence, int token, int position) {
+    stepInputs.set(row, blockOf(sequence).address(), token, position);
+    stepInputs.sampling(row, sequence.parameters(), sequence.random());
+  }
+
+  private DeviceRange blockOf(CudaSequence sequence) {
+    return cacheMemory.slice(blockBytes * sequence.slot(), blockBytes);
+  }
+
+  /** The token that follows a row's last one. */
+  private int chosen(CudaSequence sequence, int row) {
+    MemorySegment host = chosen.segment();
+    if (host.get(ValueLayout.JAVA_INT, (long) Integer.BYTES * (batch.length + row)) != 0) {
+      clearStatus();
+      throw new NonFiniteLogitsException(sequence.length() - 1);
+    }
+    sequence.drawn();
+    if (sequence.isSampledByHost()) {
+      fetchLogits(row, 1);
+      return sequence.sample(hostLogits);
+    }
+    return host.get(ValueLayout.JAVA_INT, (long) Integer.BYTES * row);
+  }
+
+  private void clearStatus() {
+    work.chosenStatus().fill(stream, (byte) 0);
+    stream.synchronize();
+  }
+
+  /** Runs tokens in chunks. Returns the row of the workspace that the last one is in. */
+  private int run(CudaSequence sequence, int[] tokens, @Nullable LogitsSink sink) {
+    if (tokens.length == 0) {
+      throw new IllegalArgumentException("no tokens");
+    }
+    for (int token : tokens) {
+      check(sequence, tokens.length, token);
+    }
+    DeviceRange block = blockOf(sequence);
+    int rows = 0;
+    for (int first = 0; first < tokens.length; first += rows) {
+      if (first > 0) {
+        // The inputs of the chunk before must have been read.
+        stream.synchronize();
+      }
+      rows = Math.min(Math.min(CHUNK, work.rows()), tokens.length - first);
+      int position = sequence.length();
+      for (int i = 0; i < rows; i++) {
+        promptInputs.set(i, block.address(), tokens[first + i], position + i);
+      }
+      promptInputs.send(stream);
+      transformer.prefill(promptInputs, rows, position, block);
+      for (int i = 0; i < rows; i++) {
+        sequence.append(tokens[first + i]);
+      }
+      if (sink != null) {
+        score(sequence, first, rows, sink);
+      }
+    }
+    return rows - 1;
+  }
+
+  private void score(CudaSequence sequence, int firstToken, int rows, LogitsSink sink) {
+    int firstPosition = sequence.length() - rows;
+    for (int row = 0; row < rows; row += work.logitRows()) {
+      int count = Math.min(work.logitRows(), rows - row);
+      transformer.logits(row, count);
+      fetchLogits(0, count);
+      for (int i = 0; i < count; i++) {
+        Sampler.requireFinite(hostLogits, i * vocabSize(), vocabSize(), firstPosition + row + i);
+      }
+      sink.accept(firstToken + row, count, hostLogits);
+    }
+  }
+
+  /** Copies rows of the logits to the start of the host's. */
+  private void fetchLogits(int row, int count) {
+    long stride = (long) Float.BYTES * work.logits().stride();
+    work.logits()
+        .data()
+        .slice(row * stride, count * stride)
+        .download(stream, logits, 0, count * stride);
+    stream.synchronize();
+    for (int i = 0; i < count; i++) {
+      MemorySegment.copy(
+          logits.segment(),
+          ValueLayout.JAVA_FLOAT,
+          i * stride,
+          hostLogits,
+          i * vocabSize(),
+          vocabSize());
+    }
+  }
+
+  private CudaSequence own(Sequence sequence) {
+    requireOpen();
+    if (!(sequence instanceof CudaSequence own) || !own.belongsTo(this)) {
+      throw new IllegalArgumentException("a sequence of another engine");
+    }
+    if (!own.isOpen()) {
+      throw new IllegalStateException("the sequence is closed");
+    }
+    return own;
+  }
+
+  private void check(CudaSequence sequence, int tokens, int token) {
+    if (token < 0 || token >= vocabSize()) {
+      throw new IllegalArgumentException(
+          "token id " + token + ": the vocabulary has " + vocabSize() + " tokens");
+    }
+    if (tokens > contextLength() - sequence.length()) {
+      throw new IllegalArgumentException(
+          tokens + " tokens after " + sequence.length() + ": the context holds " + contextLength());
+    }
+  }
+
+  private void requireOpen() {
+    if (closed) {
+      throw new IllegalStateException("the engine is closed");
+    }
+    device.makeCurrent();
+  }
+
+  @Override
+  public void close() {
+    if (!closed) {
+      closed = true;
+      device.close();
+    }
+  }
+}

@@ -1,0 +1,333 @@
+package dev.nibble.runtime.engine;
+
+import dev.nibble.quantizer.format.ModelConfig;
+import dev.nibble.runtime.cuda.DeviceRange;
+import dev.nibble.runtime.cuda.Stream;
+import dev.nibble.runtime.engine.DeviceModel.DeviceBlock;
+import dev.nibble.runtime.engine.DeviceModel.Output;
+import dev.nibble.runtime.kernel.ActivationCodes;
+import dev.nibble.runtime.kernel.ActivationFunction;
+import dev.nibble.runtime.kernel.CodeRule;
+import dev.nibble.runtime.kernel.DeviceWeights;
+import dev.nibble.runtime.kernel.EmbeddingLookup;
+import dev.nibble.runtime.kernel.Epilogue;
+import dev.nibble.runtime.kernel.InputTiler;
+import dev.nibble.runtime.kernel.KvLayout;
+import dev.nibble.runtime.kernel.LargeGemm;
+import dev.nibble.runtime.kernel.MatrixRows;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Enqueues the forward pass: embedding, blocks, final norm, head. Everything that changes from step
+ * to step lies in device memory, so that the work of a decode step can be captured once.
+ */
+final class CudaTransformer {
+  private final ModelConfig config;
+  private final Stream stream;
+  private final CudaKernels kernels;
+  private final CudaWorkspace work;
+  private final KvLayout cache;
+  private final KvLayout stage;
+  private final EmbeddingLookup.Table embedding;
+  private final EmbeddingLookup.@Nullable Table positions;
+  private final List<DeviceBlock> blocks;
+  private final DeviceNorm finalNorm;
+  private final DeviceWeights head;
+  private final int queryColumns;
+  private final int keyColumns;
+
+  CudaTransformer(
+      ModelConfig config,
+      Stream stream,
+      CudaKernels kernels,
+      CudaWorkspace work,
+      KvLayout cache,
+      KvLayout stage,
+      DeviceModel model) {
+    this.config = config;
+    this.stream = stream;
+    this.kernels = kernels;
+    this.work = work;
+    this.cache = cache;
+    this.stage = stage;
+    embedding = model.embedding();
+    positions = model.positions();
+    blocks = model.blocks();
+    finalNorm = model.finalNorm();
+    head = model.head();
+    queryColumns = DeviceModel.padded(config.heads() * config.headDim());
+    keyColumns = DeviceModel.padded(config.kvHeads() * config.headDim());
+    for (DeviceLinear linear : model.linears()) {
+      prepare(linear);
+    }
+    kernels.gemm().prepare(head, InputTiler.Kind.HALVES);
+  }
+
+  /** Loads the kernels of a linear, and computes what its quantized inputs need. */
+  private void prepare(DeviceLinear linear) {
+    kernels.gemm().prepare(linear.weights(), InputTiler.Kind.HALVES);
+    if (linear.rule() != null) {
+      kernels.gemm().prepare(linear.weights(), LargeGemm.codeTiles(linear.weights()));
+    }
+  }
+
+  /**
+   * Computes the sums of the weights' rows, which quantized inputs need: products with ones.
+   *
+   * @param ones fp16, as many as the widest input
+   */
+  void sumRows(List<DeviceLinear> linears, DeviceRange ones) {
+    for (DeviceLinear linear : linears) {
+      MatrixRows sums = linear.rowSums();
+      if (sums != null) {
+        InputTiler.Tiled tiled = work.tiled(InputTiler.Kind.HALVES, 1, linear.columns());
+        kernels
+            .tiler()
+            .halves(
+                stream, new MatrixRows(ones, ActivationCodes.codeStride(linear.columns())), tiled);
+        kernels
+            .gemm()
+            .multiply(stream, linear.weights(), null, tiled, null, Epilogue.STORE_FLOAT, sums);
+      }
+    }
+  }
+
+  /**
+   * Runs a token of each of some sequences.
+   *
+   * @param inputs tokens, positions and caches of the rows
+   * @param rows sequences
+   */
+  void decode(StepInputs inputs, int rows) {
+    embed(inputs, rows);
+    for (int layer = 0; layer < blocks.size(); layer++) {
+      DeviceBlock block = blocks.get(layer);
+      project(block, rows);
+      kernels
+          .decodeAttention()
+          .launch(
+              stream,
+              block.heads(),
+              layer * cache.regionBytes(),
+              config.slidingWindows().get(layer),
+              work.qkv(),
+              keys(),
+              values(),
+              rows,
+              inputs.positions(),
+              inputs.caches(),
+              work.attention(),
+              work.attended());
+      finish(block, rows);
+    }
+  }
+
+  /**
+   * Runs tokens of one sequence, in the first row's cache.
+   *
+   * @param inputs tokens and positions of the rows
+   * @param rows tokens
+   * @param position of the first of them
+   * @param block the sequence's keys and values
+   */
+  void prefill(StepInputs inputs, int rows, int position, DeviceRange block) {
+    embed(inputs, rows);
+    for (int layer = 0; layer < blocks.size(); layer++) {
+      DeviceBlock weights = blocks.get(layer);
+      long offset = layer * cache.regionBytes();
+      DeviceRange region = block.slice(offset, cache.regionBytes());
+      project(weights, rows);
+      kernels
+          .rotaryAppend()
+          .launch(
+              stream,
+              weights.heads(),
+              cache,
+              offset,
+              work.qkv(),
+              keys(),
+              values(),
+              rows,
+              inputs.positions(),
+              inputs.caches());
+      DeviceRange restored = work.stage();
+      if (restored != null) {
+        kernels.staging().launch(stream, cache, region, stage, restored, position + rows);
+      }
+      kernels
+          .prefillAttention()
+          .launch(
+              stream,
+              restored == null ? region : restored,
+              config.heads(),
+              config.slidingWindows().get(layer),
+              work.qkv(),
+              rows,
+              position,
+              work.attended());
+      finish(weights, rows);
+    }
+  }
+
+  /** Logits of rows of the residual stream, into the first rows of the workspace's. */
+  void logits(int firstRow, int rows) {
+    kernels
+        .norm()
+        .launch(
+            stream,
+            finalNorm.weights(),
+            work.residual(),
+            firstRow,
+            rows,
+            work.normed(),
+            null,
+            null);
+    InputTiler.Tiled tiled = work.tiled(InputTiler.Kind.HALVES, rows, config.hiddenSize());
+    kernels.tiler().halves(stream, work.normed(), tiled);
+    kernels.gemm().multiply(stream, head, null, tiled, null, Epilogue.STORE_FLOAT, work.logits());
+  }
+
+  /** Chooses the next tokens by the first rows of the logits. */
+  void sample(StepInputs inputs, int rows) {
+    kernels
+        .sampler()
+        .launch(
+            stream,
+            work.logits(),
+            config.vocabSize(),
+            rows,
+            inputs.parameters(),
+            inputs.positions(),
+            work.sampling(),
+            work.chosenTokens(),
+            work.chosenStatus());
+  }
+
+  private void embed(StepInputs inputs, int rows) {
+    kernels
+        .embedding()
+        .launch(
+            stream,
+            embedding,
+            positions,
+            inputs.tokens(),
+            inputs.positions(),
+            rows,
+            work.residual());
+  }
+
+  private MatrixRows keys() {
+    return work.qkv().from(queryColumns, Short.BYTES);
+  }
+
+  private MatrixRows values() {
+    return work.qkv().from(queryColumns + keyColumns, Short.BYTES);
+  }
+
+  /** Norm of the residual stream, then queries, keys and values. */
+  private void project(DeviceBlock block, int rows) {
+    normed(block.attentionNorm(), block.queryKeyValue(), rows, work.qkv());
+  }
+
+  /** From the attention's output to the block's. */
+  private void finish(DeviceBlock block, int rows) {
+    read(block.output(), ActivationFunction.Kind.NONE, work.attended(), null, rows);
+    multiply(block.output(), rows, Epilogue.ADD_FLOAT, work.residual());
+    normed(block.mlpNorm(), block.gateUp(), rows, work.mlp());
+    MatrixRows up =
+        switch (config.activation()) {
+          case SILU -> work.mlp().from(DeviceModel.padded(config.intermediateSize()), Short.BYTES);
+          case RELU, GELU -> null;
+        };
+    ActivationFunction.Kind kind =
+        switch (config.activation()) {
+          case SILU -> ActivationFunction.Kind.SWIGLU;
+          case RELU -> ActivationFunction.Kind.RELU;
+          case GELU -> ActivationFunction.Kind.GELU;
+        };
+    read(block.down(), kind, work.mlp(), up, rows);
+    multiply(block.down(), rows, Epilogue.ADD_FLOAT, work.residual());
+  }
+
+  /** y = linears(norm(residual)). */
+  private void normed(DeviceNorm norm, List<Output> outputs, int rows, MatrixRows y) {
+    for (int i = 0; i < outputs.size(); i++) {
+      Output output = outputs.get(i);
+      DeviceLinear linear = output.linear();
+      CodeRule rule = linear.rule();
+      if (rule == null) {
+        if (i == 0) {
+          kernels
+              .norm()
+              .launch(stream, norm.weights(), work.residual(), 0, rows, work.normed(), null, null);
+          tile(linear, work.normed(), rows);
+        }
+      } else {
+        kernels
+            .norm()
+            .launch(
+                stream,
+                norm.weights(),
+                work.residual(),
+                0,
+                rows,
+                null,
+                rule,
+                work.codes(linear.columns()));
+        tileCodes(linear, rows);
+      }
+      multiply(linear, rows, Epilogue.STORE_HALF, y.from(output.column(), Short.BYTES));
+    }
+  }
+
+  /** Makes the input of a linear of fp16 rows, after a function of them. */
+  private void read(
+      DeviceLinear linear,
+      ActivationFunction.Kind kind,
+      MatrixRows x,
+      @Nullable MatrixRows up,
+      int rows) {
+    CodeRule rule = linear.rule();
+    if (rule != null) {
+      ActivationCodes codes = work.codes(linear.columns());
+      kernels.activation().launch(stream, kind, x, up, rows, linear.columns(), null, rule, codes);
+      tileCodes(linear, rows);
+      return;
+    }
+    if (kind != ActivationFunction.Kind.NONE) {
+      kernels.activation().launch(stream, kind, x, up, rows, linear.columns(), x, null, null);
+    }
+    tile(linear, x, rows);
+  }
+
+  private void tile(DeviceLinear linear, MatrixRows x, int rows) {
+    kernels.tiler().halves(stream, x, work.tiled(InputTiler.Kind.HALVES, rows, linear.columns()));
+  }
+
+  private void tileCodes(DeviceLinear linear, int rows) {
+    InputTiler.Kind kind = LargeGemm.codeTiles(linear.weights());
+    kernels
+        .tiler()
+        .codes(stream, work.codes(linear.columns()), work.tiled(kind, rows, linear.columns()));
+  }
+
+  /** y = linear(the tiled input). */
+  private void multiply(DeviceLinear linear, int rows, Epilogue epilogue, MatrixRows y) {
+    InputTiler.Kind kind =
+        linear.rule() == null ? InputTiler.Kind.HALVES : LargeGemm.codeTiles(linear.weights());
+    MatrixRows sums = linear.rowSums();
+    kernels
+        .gemm()
+        .multiply(
+            stream,
+            linear.weights(),
+            linear.bias(),
+            work.tiled(kind, rows, linear.columns()),
+            sums == null
+                ? null
+                : new LargeGemm.CodeScales(work.codes(linear.columns()), sums.data()),
+            epilogue,
+            y);
+  }
+}

@@ -1,0 +1,230 @@
+package dev.nibble.runtime.engine;
+
+import dev.nibble.quantizer.format.DType;
+import dev.nibble.quantizer.format.PackedLayout;
+import dev.nibble.quantizer.tensor.WeightMatrix;
+import dev.nibble.runtime.cuda.DeviceRange;
+import dev.nibble.runtime.kernel.CodeRule;
+import dev.nibble.runtime.kernel.DeviceWeights;
+import dev.nibble.runtime.kernel.MatrixRows;
+import dev.nibble.runtime.model.Linear;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.util.List;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Linears that read the same input, one after the other in device memory, each padded to 64 rows:
+ * for a kernel they are one.
+ */
+final class DeviceLinear {
+  private static final ValueLayout.OfFloat FLOAT =
+      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+  private final List<Linear> parts;
+  private final int rows;
+  private final int columns;
+  private final @Nullable PackedLayout layout;
+  private final DType dtype;
+  private final DevicePlan.Piece matrix;
+  private final DevicePlan.@Nullable Piece scales;
+  private final DevicePlan.@Nullable Piece zeros;
+  private final DevicePlan.@Nullable Piece bias;
+  private final @Nullable Codes codes;
+  private @Nullable DeviceWeights weights;
+
+  /** How the input becomes codes, where it does. */
+  private record Codes(
+      int bits,
+      DevicePlan.@Nullable Piece steps,
+      DevicePlan.@Nullable Piece zeros,
+      DevicePlan.@Nullable Piece outliers,
+      DevicePlan.@Nullable Piece rowSums) {}
+
+  /**
+   * Plans the memory.
+   *
+   * @param parts linears that read their input alike
+   * @param inputBits bits of the input; 16 for fp16
+   */
+  DeviceLinear(DevicePlan plan, DeviceVectors vectors, List<Linear> parts, int inputBits) {
+    this.parts = List.copyOf(parts);
+    columns = parts.getFirst().in();
+    rows =
+        parts.size() == 1
+            ? parts.getFirst().out()
+            : parts.stream().mapToInt(DeviceLinear::paddedRows).sum();
+    if (parts.getFirst().weights() instanceof WeightMatrix.Packed packed) {
+      PackedLayout first = packed.layout();
+      layout = new PackedLayout(first.bits(), rows, columns, first.groupSize());
+      dtype = DType.U8;
+      matrix = plan.reserve(layout.qweightBytes());
+      scales = plan.reserve(Short.BYTES * layout.scaleCount());
+      zeros = packed.zeros() == null ? null : plan.reserve(layout.scaleCount());
+    } else {
+      layout = null;
+      dtype = half(((WeightMatrix.Dense) parts.getFirst().weights()).dtype());
+      matrix = plan.reserve(Math.multiplyExact((long) rows * columns, Short.BYTES));
+      scales = null;
+      zeros = null;
+    }
+    bias =
+        parts.stream().anyMatch(part -> part.bias().isPresent())
+            ? plan.reserve((long) Float.BYTES * rows)
+            : null;
+    codes = inputBits == 16 ? null : codes(plan, vectors, parts.getFirst(), inputBits);
+  }
+
+  private Codes codes(DevicePlan plan, DeviceVectors vectors, Linear reader, int inputBits) {
+    DevicePlan.Piece outliers =
+        reader.outlierColumns().map(kept -> vectors.ints(kept.columns())).orElse(null);
+    return reader
+        .clusters()
+        .map(clusters ->
+            new Codes(
+                inputBits,
+                vectors.floats(clusters.scales()),
+                vectors.ints(clusters.zeros()),
+                outliers,
+                null))
+        .orElseGet(() ->
+            new Codes(
+                inputBits, null, null, outliers, plan.reserve((long) Float.BYTES * evenRows())));
+  }
+
+  private int evenRows() {
+    return rows + (rows & 1);
+  }
+
+  /** The type that weights have on a device: those of 32 bits are rounded. */
+  static DType half(DType dtype) {
+    return dtype == DType.BF16 ? DType.BF16 : DType.F16;
+  }
+
+  private static int paddedRows(Linear linear) {
+    return Math.multiplyExact(
+        Math.ceilDiv(linear.out(), PackedLayout.ROW_BLOCK), PackedLayout.ROW_BLOCK);
+  }
+
+  /** Fills the memory. */
+  void upload(DeviceUpload upload) {
+    long row = 0;
+    long matrixAt = 0;
+    long scalesAt = 0;
+    for (Linear part : parts) {
+      switch (part.weights()) {
+        case WeightMatrix.Packed packed -> {
+          upload.send(
+              packed.qweight(), matrix.range().slice(matrixAt, packed.qweight().byteSize()));
+          matrixAt += packed.qweight().byteSize();
+          long count = packed.layout().scaleCount();
+          upload.send(
+              packed.scales(),
+              Objects.requireNonNull(scales).range().slice(2 * scalesAt, 2 * count));
+          MemorySegment codes = packed.zeros();
+          if (codes != null) {
+            upload.send(codes, Objects.requireNonNull(zeros).range().slice(scalesAt, count));
+          }
+          scalesAt += count;
+        }
+        case WeightMatrix.Dense dense -> {
+          MemorySegment halves = halves(dense);
+          upload.send(halves, matrix.range().slice(matrixAt, halves.byteSize()));
+          matrixAt += halves.byteSize();
+          long padding =
+              parts.size() == 1
+                  ? 0
+                  : (paddedRows(part) - part.out()) * (long) columns * Short.BYTES;
+          if (padding > 0) {
+            upload.send(
+                MemorySegment.ofArray(new byte[Math.toIntExact(padding)]),
+                matrix.range().slice(matrixAt, padding));
+          }
+          matrixAt += padding;
+        }
+      }
+      if (bias != null) {
+        float[] values = new float[parts.size() == 1 ? part.out() : paddedRows(part)];
+        part.bias().ifPresent(b -> System.arraycopy(b, 0, values, 0, b.length));
+        upload.send(
+            MemorySegment.ofArray(values),
+            bias.range().slice(Float.BYTES * row, (long) Float.BYTES * values.length));
+        row += values.length;
+      }
+    }
+    weights =
+        layout == null
+            ? new DeviceWeights.Dense(dtype, rows, columns, matrix.range())
+            : new DeviceWeights.Packed(
+                layout,
+                matrix.range(),
+                Objects.requireNonNull(scales).range(),
+                zeros == null ? null : zeros.range());
+  }
+
+  /** A matrix as halves; what is 16 bits already stays where it is. */
+  static MemorySegment halves(WeightMatrix.Dense dense) {
+    if (dense.dtype() != DType.F32) {
+      return dense.data();
+    }
+    short[] halves = new short[Math.multiplyExact(dense.rows(), dense.columns())];
+    for (int i = 0; i < halves.length; i++) {
+      halves[i] = Float.floatToFloat16(dense.data().get(FLOAT, (long) Float.BYTES * i));
+    }
+    return MemorySegment.ofArray(halves);
+  }
+
+  /** The weights, once they are there. */
+  DeviceWeights weights() {
+    return Objects.requireNonNull(weights);
+  }
+
+  /** The linears. */
+  List<Linear> parts() {
+    return parts;
+  }
+
+  /** Column of the output that a part starts at. */
+  int offset(int part) {
+    int offset = 0;
+    for (int i = 0; i < part; i++) {
+      offset += paddedRows(parts.get(i));
+    }
+    return offset;
+  }
+
+  /** Columns of the output. */
+  int rows() {
+    return rows;
+  }
+
+  int columns() {
+    return columns;
+  }
+
+  /** float [rows], if there is one. */
+  @Nullable DeviceRange bias() {
+    return bias == null ? null : bias.range();
+  }
+
+  /** How the input becomes codes; null where it stays fp16. */
+  @Nullable CodeRule rule() {
+    if (codes == null) {
+      return null;
+    }
+    DeviceRange outliers = codes.outliers == null ? null : codes.outliers.range();
+    return codes.steps == null || codes.zeros == null
+        ? new CodeRule(codes.bits, CodeRule.Range.ASYMMETRIC, null, null, outliers)
+        : new CodeRule(
+            codes.bits, CodeRule.Range.STATIC, codes.steps.range(), codes.zeros.range(), outliers);
+  }
+
+  /** Sums over each row of the weights, float, its stride even; null where nothing needs them. */
+  @Nullable MatrixRows rowSums() {
+    return codes == null || codes.rowSums == null
+        ? null
+        : new MatrixRows(codes.rowSums.range(), evenRows());
+  }
+}

@@ -1,0 +1,278 @@
+package dev.nibble.runtime.kernel;
+
+import dev.nibble.bindings.kernels.gemv_args;
+import dev.nibble.bindings.kernels.gemv_h;
+import dev.nibble.bindings.kernels.gemv_segment;
+import dev.nibble.quantizer.format.PackedLayout;
+import dev.nibble.runtime.cuda.DeviceRange;
+import dev.nibble.runtime.cuda.Dim3;
+import dev.nibble.runtime.cuda.Kernel;
+import dev.nibble.runtime.cuda.LaunchConfig;
+import dev.nibble.runtime.cuda.Stream;
+import java.lang.foreign.MemorySegment;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/** Launches the gemv kernels: packed weights times a few tokens. */
+public final class PackedGemv {
+  /** Most tokens of a launch. */
+  public static final int MAX_TOKENS = gemv_h.GEMV_MAX_TOKENS();
+
+  private static final int VECTOR = 8;
+  private static final int WARP = 32;
+  private static final int BARRIER_BYTES = 8;
+  private static final int RUN_OF_CHANNELS = 128;
+  private static final int FEWEST_WARPS = 8;
+  private static final int ENOUGH_WARPS = 12;
+
+  private final KernelCatalog kernels;
+  private final int multiprocessors;
+  private final int mostShared;
+  private final LaunchConfig.Start start;
+  private final Map<String, Kernel> loaded = new HashMap<>();
+  private @Nullable MemorySegment args;
+
+  /**
+   * Finds the kernels' images; a kernel is loaded when it is first used.
+   *
+   * @param kernels of the device
+   */
+  public PackedGemv(KernelCatalog kernels) {
+    this.kernels = kernels;
+    multiprocessors = kernels.device().properties().multiprocessors();
+    mostShared = kernels.device().properties().sharedBytesPerBlock();
+    start = kernels.earliestStart();
+  }
+
+  /** What becomes of the products. */
+  public enum Result {
+    /** They are stored as fp16. */
+    STORE_HALF,
+    /** They are stored as float. */
+    STORE_FLOAT,
+    /** They are added to float. */
+    ADD_FLOAT,
+    /** Stored as fp16, those below 0 as 0. */
+    RELU_HALF,
+    /** silu of the first part's times the second's, stored as fp16 where the first part's y is. */
+    SWIGLU_HALF
+  }
+
+  /**
+   * A linear of those that share the input.
+   *
+   * @param rows unpadded
+   * @param bias float [rows], if there is one
+   * @param addend float [tokens, rows] that is added, if there is one
+   * @param y receives the products, [tokens, rows]
+   */
+  public record Part(
+      int rows, @Nullable DeviceRange bias, @Nullable MatrixRows addend, MatrixRows y) {}
+
+  /**
+   * An RMSNorm of the input.
+   *
+   * @param weight float [columns]
+   * @param order uint16 [columns], the channel of each column, if they are permuted
+   * @param epsilon added to the mean square
+   */
+  public record Norm(DeviceRange weight, @Nullable DeviceRange order, float epsilon) {}
+
+  private record Plan(String kernel, int grid, int warps, int stages, long sharedBytes) {}
+
+  /**
+   * Whether a product fits a block's shared memory.
+   *
+   * @param weights of the product
+   * @param tokens at most {@link #MAX_TOKENS}
+   * @param result what becomes of it
+   * @return false if another kernel must do it
+   */
+  public boolean takes(DeviceWeights.Packed weights, int tokens, Result result) {
+    return tokens <= MAX_TOKENS && plan(weights.layout(), tokens, result).sharedBytes <= mostShared;
+  }
+
+  /**
+   * Loads the kernel of a product, so that no launch does.
+   *
+   * @param weights of the product
+   * @param tokens at most {@link #MAX_TOKENS}
+   * @param result what becomes of it
+   */
+  public void prepare(DeviceWeights.Packed weights, int tokens, Result result) {
+    var _ = kernel(weights.layout(), plan(weights.layout(), tokens, result));
+  }
+
+  /**
+   * Enqueues the products. Asynchronous with respect to the host.
+   *
+   * @param stream runs it
+   * @param weights of all parts, each padded to whole blocks of 64 rows
+   * @param x fp16 [tokens, columns], or float where there is a norm; its stride a multiple of 8
+   * @param norm what is done to x first, if anything
+   * @param tokens 1 to {@link #MAX_TOKENS}
+   * @param parts the linears, in the order of their weights
+   * @param result what becomes of the products
+   */
+  public void multiply(
+      Stream stream,
+      DeviceWeights.Packed weights,
+      MatrixRows x,
+      @Nullable Norm norm,
+      int tokens,
+      List<Part> parts,
+      Result result) {
+    PackedLayout layout = weights.layout();
+    int columns = layout.columns();
+    Plan plan = plan(layout, tokens, result);
+    if (plan.sharedBytes > mostShared || tokens > MAX_TOKENS) {
+      throw new IllegalArgumentException(
+          tokens
+              + " tokens times "
+              + layout
+              + ": needs "
+              + plan.sharedBytes
+              + " bytes of shared memory");
+    }
+    if (parts.isEmpty() || parts.size() > gemv_h.GEMV_MAX_SEGMENTS()) {
+      throw new IllegalArgumentException(parts.size() + " linears at once");
+    }
+    Kernel kernel = kernel(layout, plan);
+    MemorySegment struct = args;
+    if (struct == null) {
+      struct = kernel.newArguments(gemv_args.sizeof());
+      args = struct;
+    }
+    struct.fill((byte) 0);
+    StructPointers.set(struct, gemv_args.qweight$offset(), weights.codes().address());
+    StructPointers.set(struct, gemv_args.scales$offset(), weights.scales().address());
+    DeviceRange zeros = weights.zeros();
+    StructPointers.set(struct, gemv_args.zeros$offset(), zeros == null ? 0 : zeros.address());
+    StructPointers.set(
+        struct,
+        gemv_args.x$offset(),
+        x.require("x", tokens, columns, norm == null ? Short.BYTES : Float.BYTES, VECTOR));
+    gemv_args.x_stride(struct, x.stride());
+    if (norm != null) {
+      StructPointers.set(
+          struct,
+          gemv_args.norm_weight$offset(),
+          norm.weight.require("norm weight", (long) Float.BYTES * columns));
+      StructPointers.set(
+          struct,
+          gemv_args.channel_order$offset(),
+          "channel order",
+          norm.order,
+          (long) Short.BYTES * columns);
+      gemv_args.epsilon(struct, norm.epsilon);
+    }
+    boolean halves = result != Result.STORE_FLOAT && result != Result.ADD_FLOAT;
+    long padded = 0;
+    for (int i = 0; i < parts.size(); i++) {
+      Part part = parts.get(i);
+      MemorySegment segment = gemv_args.segments(struct, i);
+      int rows = part.rows;
+      padded += Math.ceilDiv(rows, PackedLayout.ROW_BLOCK) * (long) PackedLayout.ROW_BLOCK;
+      if (i == 0 || result != Result.SWIGLU_HALF) {
+        StructPointers.set(
+            segment,
+            gemv_segment.y$offset(),
+            part.y.require("y", tokens, rows, halves ? Short.BYTES : Float.BYTES, 1));
+        gemv_segment.y_stride(segment, part.y.stride());
+      }
+      StructPointers.set(
+          segment, gemv_segment.bias$offset(), "bias", part.bias, (long) Float.BYTES * rows);
+      MatrixRows addend = part.addend;
+      if (addend != null) {
+        StructPointers.set(
+            segment,
+            gemv_segment.addend$offset(),
+            addend.require("addend", tokens, rows, Float.BYTES, 1));
+        gemv_segment.addend_stride(segment, addend.stride());
+      }
+      gemv_segment.rows(segment, rows);
+    }
+    if (padded != layout.paddedRows()) {
+      throw new IllegalArgumentException(
+          "parts of " + padded + " rows, weights of " + layout.paddedRows());
+    }
+    gemv_args.columns(struct, columns);
+    gemv_args.tokens(struct, tokens);
+    gemv_args.group_size(struct, layout.groupSize());
+    gemv_args.segment_count(struct, parts.size());
+    gemv_args.epilogue(struct, epilogue(result));
+    gemv_args.stages(struct, plan.stages);
+    kernel.launch(
+        stream,
+        new LaunchConfig(
+            Dim3.of(plan.grid),
+            Dim3.of(WARP * plan.warps),
+            Math.toIntExact(plan.sharedBytes),
+            start),
+        struct);
+  }
+
+  private static int epilogue(Result result) {
+    return switch (result) {
+      case STORE_HALF -> gemv_h.GEMV_STORE_F16();
+      case STORE_FLOAT -> gemv_h.GEMV_STORE_F32();
+      case ADD_FLOAT -> gemv_h.GEMV_ADD_F32();
+      case RELU_HALF -> gemv_h.GEMV_RELU_F16();
+      case SWIGLU_HALF -> gemv_h.GEMV_SWIGLU_F16();
+    };
+  }
+
+  private Kernel kernel(PackedLayout layout, Plan plan) {
+    return loaded.computeIfAbsent(
+        plan.kernel,
+        name -> {
+          Kernel kernel = kernels.kernel("gemv_w" + layout.bits(), name);
+          kernel.allowSharedBytes(mostShared);
+          return kernel;
+        });
+  }
+
+  /** As gemv.h tells the launcher to. */
+  private Plan plan(PackedLayout layout, int tokens, Result result) {
+    int bits = layout.bits();
+    int group = layout.groupSize();
+    int run = group == 0 ? RUN_OF_CHANNELS : group;
+    int most = Math.max(Integer.highestOneBit(Math.max(1, 2 * tokens - 1)), 1);
+    int pair = result == Result.SWIGLU_HALF ? 2 : 1;
+    long items = (long) layout.paddedRows() / layout.tileRows() / pair;
+    int grid = (int) Math.min(items, multiprocessors);
+    long blocks = Math.ceilDiv(layout.columns(), PackedLayout.COLUMN_BLOCK);
+    long columns = blocks * PackedLayout.COLUMN_BLOCK;
+    long mine = Math.ceilDiv(items, grid) * pair;
+    long fixed =
+        most
+            * (2 * columns
+                + 8 * (columns / run)
+                + 4 * (columns / gemv_h.GEMV_TASK_COLUMNS())
+                + 4 * mine * blocks * layout.tileRows());
+    long groups = group == 0 ? 0 : (long) gemv_h.GEMV_STAGE_COLUMNS() / group;
+    long stage =
+        layout.tileRows() * (gemv_h.GEMV_STAGE_COLUMNS() / 8L * bits + 3 * groups) + BARRIER_BYTES;
+    int warps = FEWEST_WARPS;
+    int stages = 0;
+    for (int w = gemv_h.GEMV_MAX_WARPS(); w >= ENOUGH_WARPS; w -= 2) {
+      long fit =
+          Math.min(
+              Math.floorDiv(gemv_h.GEMV_SHARED_TARGET() - fixed, w * stage),
+              gemv_h.GEMV_MAX_STAGES());
+      if (fit >= 2 && w * fit > (long) warps * stages) {
+        warps = w;
+        stages = (int) fit;
+      }
+    }
+    stages = stages == 0 ? 2 : stages;
+    return new Plan(
+        "gemv_w" + bits + "_g" + run + "_m" + most,
+        grid,
+        warps,
+        stages,
+        (long) warps * stages * stage + fixed);
+  }
+}

@@ -1,0 +1,112 @@
+package dev.nibble.runtime.engine;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.nibble.quantizer.format.Checkpoint;
+import dev.nibble.runtime.TestModels;
+import dev.nibble.runtime.cuda.FakeDevice;
+import dev.nibble.runtime.kernel.KernelCatalog;
+import dev.nibble.runtime.model.Device;
+import dev.nibble.runtime.model.DeviceException;
+import dev.nibble.runtime.model.ModelOptions;
+import dev.nibble.runtime.model.ModelWeights;
+import java.io.IOException;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The engine on a driver that only keeps books: what it calls, and what it leaves behind. */
+class CudaEngineTest {
+  private static final ModelOptions OPTIONS = new ModelOptions(16, 3, 1);
+
+  private static CudaEngine engine(FakeDevice device, String model, ModelOptions options)
+      throws IOException {
+    try (ModelWeights weights =
+        ModelWeights.of(Checkpoint.open(TestModels.resource("tiny/" + model)))) {
+      return CudaEngine.create(
+          weights,
+          options,
+          new KernelCatalog(device.open(), "sm_90a", _ -> new byte[] {1}),
+          Device.cuda(0));
+    }
+  }
+
+  /** Load, prompts, steps of every batch size, logits, close. */
+  private static void useEverything(FakeDevice device, String model) throws IOException {
+    try (CudaEngine engine = engine(device, model, OPTIONS)) {
+      Sequence[] sequences = new Sequence[OPTIONS.sequences()];
+      for (int i = 0; i < sequences.length; i++) {
+        sequences[i] = engine.open(SamplingParameters.GREEDY);
+        assertEquals(0, engine.prefill(sequences[i], new int[] {1, 2, 3}));
+      }
+      for (int count = 1; count <= sequences.length; count++) {
+        engine.step(sequences, count, new int[] {4, 5, 6});
+      }
+      assertEquals(6, sequences[0].length());
+      engine.score(sequences[0], new int[] {7, 8}, (_, _, _) -> {});
+      sequences[1].close();
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"llama3", "qwen3", "opt"})
+  void everythingIsFreed(String model) throws IOException {
+    FakeDevice device = FakeDevice.sound();
+    useEverything(device, model);
+    assertEquals(List.of(), device.live());
+  }
+
+  @Test
+  void aStepIsOneGraphLaunchAndOneWait() throws IOException {
+    FakeDevice device = FakeDevice.sound();
+    try (CudaEngine engine = engine(device, "llama3", OPTIONS)) {
+      Sequence[] sequence = {engine.open(SamplingParameters.GREEDY)};
+      int before = device.calls().size();
+      engine.step(sequence, 1, new int[] {1});
+      assertEquals(
+          List.of("cuCtxSetCurrent", "cuGraphLaunch", "cuStreamSynchronize"),
+          device.calls().subList(before, device.calls().size()));
+    }
+  }
+
+  @Test
+  void theFailureOfAnyCallIsThrownAndNothingLeaks() throws IOException {
+    FakeDevice sound = FakeDevice.sound();
+    useEverything(sound, "llama3");
+    for (int i = 0; i < sound.calls().size(); i++) {
+      FakeDevice device = FakeDevice.failing(i, FakeDevice.OUT_OF_MEMORY);
+      String function = sound.calls().get(i);
+      RuntimeException e =
+          assertThrows(RuntimeException.class, () -> useEverything(device, "llama3"), function);
+      assertTrue(e.getMessage().contains(function + " failed"), e::getMessage);
+      assertEquals(List.of(), device.live(), "after call " + i + ", a failing " + function);
+    }
+  }
+
+  @Test
+  void afterALossTheDriverIsLeftAlone() throws IOException {
+    FakeDevice sound = FakeDevice.sound();
+    useEverything(sound, "llama3");
+    for (int i = 0; i < sound.calls().size(); i++) {
+      FakeDevice device = FakeDevice.failing(i, FakeDevice.ILLEGAL_ADDRESS);
+      String function = sound.calls().get(i);
+      assertThrows(RuntimeException.class, () -> useEverything(device, "llama3"), function);
+      assertEquals(i + 1, device.calls().size(), "after call " + i + ", a failing " + function);
+    }
+  }
+
+  @Test
+  void tooLittleMemoryIsToldBeforeAnyIsTaken() {
+    FakeDevice device = FakeDevice.sound();
+    device.setFreeBytes(1 << 20);
+    DeviceException refusal =
+        assertThrows(DeviceException.class, () -> engine(device, "llama3", OPTIONS));
+    assertTrue(refusal.getMessage().contains("use a smaller --context"), refusal.getMessage());
+    assertFalse(device.calls().contains("cuMemAlloc"), () -> device.calls().toString());
+    assertEquals(List.of(), device.live());
+  }
+}
