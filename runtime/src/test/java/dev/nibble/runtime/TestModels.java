@@ -50,7 +50,11 @@ public final class TestModels {
   }
 
   public static Engine cpu(Path folder, ModelOptions options) throws IOException {
-    return Engine.create(ModelWeights.of(Checkpoint.open(folder)), Device.cpu(), options);
+    return engine(folder, Device.cpu(), options);
+  }
+
+  public static Engine engine(Path folder, Device device, ModelOptions options) throws IOException {
+    return Engine.create(ModelWeights.of(Checkpoint.open(folder)), device, options);
   }
 
   /** Logits after each token, [tokens, vocab]. */

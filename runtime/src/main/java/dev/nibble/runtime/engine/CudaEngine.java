@@ -158,15 +158,22 @@ final class CudaEngine implements Engine {
     }
     weights.blocks().stream()
         .flatMap(WorkspaceShape::linearsOf)
-        .filter(linear -> linear.outlierValues().isPresent())
-        .map(Linear::name)
-        .findFirst()
-        .ifPresent(name -> {
-          throw new UnfitModelException(
-              asked,
-              name + ".outlier_values",
-              "single outlier weights are not supported on a GPU; run it with --device cpu");
-        });
+        .forEach(linear -> requireFit(linear, asked));
+  }
+
+  private static void requireFit(Linear linear, dev.nibble.runtime.model.Device asked) {
+    if (linear.outlierValues().isPresent()) {
+      throw new UnfitModelException(
+          asked,
+          linear.name() + ".outlier_values",
+          "single outlier weights are not supported on a GPU; run it with --device cpu");
+    }
+    if (linear.outlierColumns().isPresent()) {
+      throw new UnfitModelException(
+          asked,
+          linear.name() + ".outlier_columns",
+          "outlier columns are not supported on a GPU; run it with --device cpu");
+    }
   }
 
   private void requireMemory(long needed) {

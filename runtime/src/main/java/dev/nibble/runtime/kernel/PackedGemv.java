@@ -24,8 +24,13 @@ public final class PackedGemv {
   private static final int WARP = 32;
   private static final int BARRIER_BYTES = 8;
   private static final int RUN_OF_CHANNELS = 128;
-  private static final int FEWEST_WARPS = 8;
-  private static final int ENOUGH_WARPS = 12;
+  private static final int FEWEST_WARPS = 4;
+
+  /** Columns of a stage. */
+  private static final int STAGE = 256;
+
+  /** Columns of a stage at 2 bits. */
+  private static final int LONG_STAGE = 512;
 
   private final KernelCatalog kernels;
   private final int multiprocessors;
@@ -91,7 +96,7 @@ public final class PackedGemv {
    * @return false if another kernel must do it
    */
   public boolean takes(DeviceWeights.Packed weights, int tokens, Result result) {
-    return tokens <= MAX_TOKENS && plan(weights.layout(), tokens, result).sharedBytes <= mostShared;
+    return tokens <= MAX_TOKENS && plan(weights.layout(), tokens, result).stages > 0;
   }
 
   /**
@@ -127,7 +132,7 @@ public final class PackedGemv {
     PackedLayout layout = weights.layout();
     int columns = layout.columns();
     Plan plan = plan(layout, tokens, result);
-    if (plan.sharedBytes > mostShared || tokens > MAX_TOKENS) {
+    if (plan.stages == 0 || tokens > MAX_TOKENS) {
       throw new IllegalArgumentException(
           tokens
               + " tokens times "
@@ -247,27 +252,29 @@ public final class PackedGemv {
     long columns = blocks * PackedLayout.COLUMN_BLOCK;
     long mine = Math.ceilDiv(items, grid) * pair;
     long fixed =
-        most
+        (long) most
             * (2 * columns
+                + 2L * run
                 + 8 * (columns / run)
                 + 4 * (columns / gemv_h.GEMV_TASK_COLUMNS())
                 + 4 * mine * blocks * layout.tileRows());
-    long groups = group == 0 ? 0 : (long) gemv_h.GEMV_STAGE_COLUMNS() / group;
-    long stage =
-        layout.tileRows() * (gemv_h.GEMV_STAGE_COLUMNS() / 8L * bits + 3 * groups) + BARRIER_BYTES;
-    int warps = FEWEST_WARPS;
+    long stageColumns = bits == 2 ? LONG_STAGE : STAGE;
+    long groups = group == 0 ? 0 : stageColumns / group;
+    long stage = layout.tileRows() * (stageColumns / Byte.SIZE * bits + 3 * groups) + BARRIER_BYTES;
+    long target = Math.min(mostShared, gemv_h.GEMV_SHARED_TARGET());
+    int warps = gemv_h.GEMV_MAX_WARPS();
     int stages = 0;
-    for (int w = gemv_h.GEMV_MAX_WARPS(); w >= ENOUGH_WARPS; w -= 2) {
-      long fit =
-          Math.min(
-              Math.floorDiv(gemv_h.GEMV_SHARED_TARGET() - fixed, w * stage),
-              gemv_h.GEMV_MAX_STAGES());
-      if (fit >= 2 && w * fit > (long) warps * stages) {
-        warps = w;
-        stages = (int) fit;
+    for (; warps >= FEWEST_WARPS; warps /= 2) {
+      long fit = Math.floorDiv(target - fixed, (long) warps * stage);
+      if (fit > 2) {
+        stages = (int) Math.min(fit, gemv_h.GEMV_MAX_STAGES());
+        break;
+      }
+      if (2L * warps * stage + fixed <= mostShared) {
+        stages = 2;
+        break;
       }
     }
-    stages = stages == 0 ? 2 : stages;
     return new Plan(
         "gemv_w" + bits + "_g" + run + "_m" + most,
         grid,

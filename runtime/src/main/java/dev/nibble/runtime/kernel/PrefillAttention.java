@@ -31,15 +31,17 @@ public final class PrefillAttention {
     }
     this.cache = cache;
     int headDim = cache.headDim();
+    boolean special = headDim == 64 || headDim == 128;
     sharedBytes =
-        headDim == 64
-            ? attention_prefill_h.ATTENTION_PREFILL_SHARED_64()
-            : attention_prefill_h.ATTENTION_PREFILL_SHARED_128();
+        !special || !kernels.isHopper()
+            ? attention_prefill_h.ATTENTION_PREFILL_SHARED_ANY()
+            : headDim == 64
+                ? attention_prefill_h.ATTENTION_PREFILL_SHARED_64()
+                : attention_prefill_h.ATTENTION_PREFILL_SHARED_128();
     kernel =
         kernels.kernel(
             "attention_prefill",
-            "attention_prefill_"
-                + (headDim == 64 || headDim == 128 ? Integer.toString(headDim) : "any"));
+            "attention_prefill_" + (special ? Integer.toString(headDim) : "any"));
     kernel.allowSharedBytes(sharedBytes);
     args = kernel.newArguments(attention_prefill_args.sizeof());
     start = kernels.earliestStart();

@@ -1,0 +1,202 @@
+package dev.nibble.runtime.engine;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.nibble.quantizer.format.QuantScheme;
+import dev.nibble.quantizer.method.FolderQuantizer;
+import dev.nibble.quantizer.method.FolderQuantizer.Existing;
+import dev.nibble.quantizer.method.FolderQuantizer.Listener;
+import dev.nibble.quantizer.method.FolderQuantizer.Request;
+import dev.nibble.runtime.GpuTest;
+import dev.nibble.runtime.NpyArray;
+import dev.nibble.runtime.TestModels;
+import dev.nibble.runtime.model.Device;
+import dev.nibble.runtime.model.ModelOptions;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Whole models on a GPU, against other implementations' answers and the CPU engine. */
+@GpuTest
+class CudaEngineGpuTest {
+  private static final long SEED = Long.getLong("tests.seed", System.nanoTime());
+
+  /** Logits of fp16 activations against float32's, squared error over squares. */
+  private static final double GOLDEN_ERROR = 1e-4;
+
+  private static final double SCHEME_ERROR = 2e-3;
+  private static final double CLEAR_GAP = 0.05;
+
+  @TempDir Path folder;
+
+  private static Engine gpu(Path model, ModelOptions options) throws IOException {
+    return TestModels.engine(model, Device.cuda(0), options);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"llama3", "qwen3", "opt"})
+  void tinyModels(String name) throws IOException {
+    Path model = TestModels.resource("tiny/" + name);
+    JsonNode answers = TestModels.json(model.resolve("golden.json"));
+    int[] ids = TestModels.ints(answers.get("ids"));
+    try (Engine engine = gpu(model, ModelOptions.DEFAULT)) {
+      double error =
+          error(
+              NpyArray.read(model.resolve("logits.npy")).values(), TestModels.logits(engine, ids));
+      assertTrue(error <= GOLDEN_ERROR, () -> name + ": error " + error);
+    }
+  }
+
+  @Test
+  void logitsOfBooks8m() throws IOException {
+    NpyArray golden = NpyArray.read(TestModels.resource("golden/books-8m-logits-16-of-128.npy"));
+    JsonNode json = TestModels.json(TestModels.resource("golden/books-8m.json"));
+    int[] tokens = TestModels.ints(json.get("logits_128_ids"));
+    int stride = tokens.length / golden.rows();
+    try (Engine engine = gpu(TestModels.books8m(), ModelOptions.DEFAULT)) {
+      float[] logits = TestModels.logits(engine, tokens);
+      float[] sixteen = new float[golden.values().length];
+      for (int row = 0; row < golden.rows(); row++) {
+        System.arraycopy(
+            logits,
+            ((row + 1) * stride - 1) * golden.columns(),
+            sixteen,
+            row * golden.columns(),
+            golden.columns());
+      }
+      double error = error(golden.values(), sixteen);
+      assertTrue(error <= GOLDEN_ERROR, () -> "error " + error);
+    }
+  }
+
+  @Test
+  void greedyContinuationsOfBooks8m() throws IOException {
+    JsonNode golden = TestModels.json(TestModels.resource("golden/books-8m.json"));
+    try (Engine engine = gpu(TestModels.books8m(), ModelOptions.DEFAULT)) {
+      for (JsonNode prompt : golden.get("prompts")) {
+        int[] expected = TestModels.ints(prompt.get("greedy"));
+        int[] found =
+            TestModels.generate(
+                engine,
+                SamplingParameters.GREEDY,
+                TestModels.ints(prompt.get("ids")),
+                expected.length);
+        int differs = Arrays.mismatch(expected, found);
+        if (differs >= 0) {
+          double gap = prompt.get("greedy_top2_gap").get(differs).asDouble();
+          assertTrue(
+              gap <= CLEAR_GAP,
+              prompt.get("prompt") + ": token " + differs + " differs at a gap of " + gap);
+        }
+      }
+    }
+  }
+
+  /** Packed models of many schemes, with the tokens of prompts and of decode steps. */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "W4A16g128",
+        "W3A16g128sym",
+        "W2A16g64",
+        "W8A16",
+        "W6A16g32",
+        "W4A16g128H8",
+        "W4A16g128KV8",
+        "W4A16KV4",
+        "W4A16g32KV3",
+        "W4A8g128",
+        "W8A8",
+        "W8A8g32",
+        "W6A6",
+        "W4A4Q4KV4",
+        "W16A8"
+      })
+  void schemesEqualTheCpu(String scheme) throws IOException {
+    Path packed = folder.resolve("packed");
+    FolderQuantizer.quantize(
+        new Request(TestModels.books8m(), packed, QuantScheme.parse(scheme), Existing.KEEP, 2),
+        Listener.SILENT);
+    int[] tokens = text(96);
+    try (Engine cpu = TestModels.cpu(packed, ModelOptions.DEFAULT);
+        Engine gpu = gpu(packed, ModelOptions.DEFAULT)) {
+      double prompt = error(TestModels.logits(cpu, tokens), TestModels.logits(gpu, tokens));
+      boolean coarse = scheme.contains("A4") || scheme.contains("KV4") || scheme.contains("KV3");
+      double limit = coarse ? 10 * SCHEME_ERROR : SCHEME_ERROR;
+      assertTrue(prompt <= limit, () -> scheme + ": error " + prompt);
+    }
+  }
+
+  @Test
+  void tenRunsAreAlikeAndSoIsASequenceAmongOthers() throws IOException {
+    int[] prompt = text(17);
+    ModelOptions options = new ModelOptions(256, 64, 0);
+    try (Engine engine = gpu(TestModels.books8m(), options)) {
+      int[] alone = TestModels.generate(engine, SamplingParameters.GREEDY, prompt, 40);
+      for (int run = 1; run < 10; run++) {
+        assertArrayEquals(
+            alone, TestModels.generate(engine, SamplingParameters.GREEDY, prompt, 40));
+      }
+      Random random = new Random(SEED);
+      Sequence[] batch = new Sequence[64];
+      int[] tokens = new int[64];
+      for (int i = 0; i < batch.length; i++) {
+        batch[i] = engine.open(SamplingParameters.GREEDY);
+        tokens[i] =
+            engine.prefill(batch[i], i == 37 ? prompt : random.ints(1 + i, 0, 8192).toArray());
+      }
+      int[] among = new int[40];
+      for (int i = 0; i < among.length; i++) {
+        among[i] = tokens[37];
+        engine.step(batch, 64, tokens);
+      }
+      assertArrayEquals(alone, among, "-Dtests.seed=" + SEED);
+      for (Sequence sequence : batch) {
+        sequence.close();
+      }
+    }
+  }
+
+  @Test
+  void drawsAreThoseOfTheCpu() throws IOException {
+    SamplingParameters sampling = new SamplingParameters(0.8f, 40, 0.95f, 0.02f, 1f, 1234);
+    SamplingParameters penalized = new SamplingParameters(0.8f, 40, 0.95f, 0.02f, 1.1f, 1234);
+    int[] prompt = text(12);
+    try (Engine cpu = TestModels.cpu(TestModels.books8m(), ModelOptions.DEFAULT);
+        Engine gpu = gpu(TestModels.books8m(), ModelOptions.DEFAULT)) {
+      for (SamplingParameters parameters : new SamplingParameters[] {sampling, penalized}) {
+        int[] expected = TestModels.generate(cpu, parameters, prompt, 12);
+        int[] found = TestModels.generate(gpu, parameters, prompt, 12);
+        assertEquals(expected[0], found[0]);
+        assertTrue(
+            Arrays.mismatch(expected, found) < 0 || Arrays.mismatch(expected, found) > 3,
+            Arrays.toString(expected) + " " + Arrays.toString(found));
+      }
+    }
+  }
+
+  private static int[] text(int tokens) throws IOException {
+    JsonNode json = TestModels.json(TestModels.resource("golden/books-8m.json"));
+    return Arrays.copyOf(TestModels.ints(json.get("logits_128_ids")), tokens);
+  }
+
+  private static double error(float[] expected, float[] found) {
+    assertEquals(expected.length, found.length);
+    double error = 0;
+    double squares = 0;
+    for (int i = 0; i < expected.length; i++) {
+      double difference = (double) found[i] - expected[i];
+      error += difference * difference;
+      squares += (double) expected[i] * expected[i];
+    }
+    return error / squares;
+  }
+}
