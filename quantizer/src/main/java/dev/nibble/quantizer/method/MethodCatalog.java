@@ -12,10 +12,11 @@ public final class MethodCatalog {
    * What a caller may set.
    *
    * @param epochs passes over the calibration windows; empty for the method's own number
+   * @param clusters clusters of an input at most (RPTQ)
    */
-  public record Options(OptionalInt epochs) {
+  public record Options(OptionalInt epochs, OptionalInt clusters) {
     /** Every method's own. */
-    public static final Options DEFAULT = new Options(OptionalInt.empty());
+    public static final Options DEFAULT = new Options(OptionalInt.empty(), OptionalInt.empty());
   }
 
   /**
@@ -24,7 +25,7 @@ public final class MethodCatalog {
    * @return names, in the order to show them
    */
   public static List<String> names() {
-    return List.of("nearest", "gptq");
+    return List.of("nearest", "gptq", "rptq");
   }
 
   /**
@@ -36,9 +37,16 @@ public final class MethodCatalog {
    * @throws IllegalArgumentException if there is no such method, or it does not take an option
    */
   public static BlockMethod create(String name, Options options) {
+    if (options.clusters().isPresent() && !name.equals("rptq")) {
+      throw new IllegalArgumentException("--clusters: method " + name + " has none");
+    }
     return switch (name) {
       case "nearest" -> recipe(name, options, new NearestBlocks());
       case "gptq" -> recipe(name, options, Gptq.DEFAULT);
+      case "rptq" -> {
+        refuseEpochs(name, options);
+        yield new Rptq(options.clusters().orElse(Rptq.DEFAULT_CLUSTERS));
+      }
       default ->
           throw new IllegalArgumentException(
               "method " + name + ": unknown; there is: " + String.join(", ", names()));

@@ -91,6 +91,12 @@ final class QuantizeCommand implements Callable<Integer> {
   private @Nullable Integer epochs;
 
   @Option(
+      names = "--clusters",
+      paramLabel = "N",
+      description = "Clusters of an input at most, for method rptq. Default: 32.")
+  private @Nullable Integer clusters;
+
+  @Option(
       names = "--seed",
       paramLabel = "S",
       description = "For a method's random choices. Default: 0.")
@@ -162,6 +168,7 @@ final class QuantizeCommand implements Callable<Integer> {
       refuse("--samples", samples);
       refuse("--context", context);
       refuse("--epochs", epochs);
+      refuse("--clusters", clusters);
       refuse("--seed", seed);
       if (resume) {
         throw new IllegalArgumentException(
@@ -190,7 +197,8 @@ final class QuantizeCommand implements Callable<Integer> {
         MethodCatalog.create(
             method,
             new MethodCatalog.Options(
-                epochs == null ? OptionalInt.empty() : OptionalInt.of(epochs)));
+                epochs == null ? OptionalInt.empty() : OptionalInt.of(epochs),
+                clusters == null ? OptionalInt.empty() : OptionalInt.of(clusters)));
     return CalibratedQuantizer.quantize(
         request,
         blocks,

@@ -1,0 +1,183 @@
+package dev.nibble.quantizer.method;
+
+import dev.nibble.quantizer.calibration.BlockMethod;
+import dev.nibble.quantizer.calibration.BlockPrecision;
+import dev.nibble.quantizer.calibration.BlockTask;
+import dev.nibble.quantizer.calibration.InputQuantizer;
+import dev.nibble.quantizer.calibration.InputSite;
+import dev.nibble.quantizer.calibration.QuantizedBlock;
+import dev.nibble.quantizer.calibration.QuantizedLinear;
+import dev.nibble.quantizer.calibration.TransformerBlock;
+import dev.nibble.quantizer.calibration.TransformerBlock.Parameters;
+import dev.nibble.quantizer.format.LinearRole;
+import dev.nibble.quantizer.format.ModelConfig;
+import dev.nibble.quantizer.format.QuantScheme;
+import dev.nibble.quantizer.format.Tensor;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * RPTQ, "Reorder-based Post-training Quantization for Large Language Models", Yuan et al. 2023,
+ * arXiv 2304.01089: channels are brought together in clusters of similar range, each cluster's
+ * inputs have a static scale, and the reorder costs nothing, being fused into the norms and the
+ * weights.
+ *
+ * <p>Here clusters are multiples of 32 channels, so that a cluster's scale and zero move into the
+ * scales and the bias of weights in groups of 32. Queries, keys and values are quantized per token
+ * and head, which no order within a head changes; R2 is there all the same, by RoPE pairs. With
+ * activations at 16 bits nothing is static, and the order is all that is left of the method.
+ */
+final class Rptq implements BlockMethod {
+  static final int DEFAULT_CLUSTERS = 32;
+
+  private final int clusters;
+
+  /** Creates the method with at most so many clusters an input. */
+  Rptq(int clusters) {
+    if (clusters < 1) {
+      throw new IllegalArgumentException("--clusters " + clusters + ": expected at least 1");
+    }
+    this.clusters = clusters;
+  }
+
+  @Override
+  public String name() {
+    return "rptq";
+  }
+
+  @Override
+  public Map<String, String> settings() {
+    return Map.of("clusters", Integer.toString(clusters));
+  }
+
+  @Override
+  public void check(ModelConfig config, QuantScheme scheme) {
+    if (scheme.quantizesActivations()
+        && (!scheme.quantizesWeights() || scheme.groupSize() != StaticInputs.CHANNELS)) {
+      throw new IllegalArgumentException(
+          "method rptq cannot do "
+              + scheme
+              + ": static inputs need weights in groups of 32, such as W4A4g32, W4A8g32 or"
+              + " W4A4g32Q4KV4; with A16 it takes every scheme, such as W4A16KV4");
+    }
+    for (InputSite site : InputSite.values()) {
+      if (site.width(config) % StaticInputs.CHANNELS != 0) {
+        throw new IllegalArgumentException(
+            "method rptq clusters channels by 32; the model has inputs of "
+                + site.width(config)
+                + " channels");
+      }
+    }
+  }
+
+  @Override
+  public QuantizedBlock quantize(BlockTask task) {
+    TransformerBlock source = task.block();
+    ModelConfig config = source.config();
+    QuantScheme scheme = task.scheme();
+    ReorderStatistics statistics = new ReorderStatistics(task);
+    ReorderedClusters reordered = new ReorderedClusters(statistics, config, clusters, task.seed());
+    BlockOrder order = reordered.order();
+    TransformerBlock stored = order.apply(source);
+    Map<InputSite, StaticInputs> inputs = new EnumMap<>(InputSite.class);
+    if (scheme.quantizesActivations()) {
+      for (InputSite site : InputSite.values()) {
+        inputs.put(
+            site,
+            StaticInputs.of(
+                statistics.of(site),
+                order.columns(site, config),
+                reordered.of(site),
+                scheme.activationBits()));
+      }
+    }
+    Result result = new Result(source);
+    result.tensors.addAll(order.tensors(source));
+    for (LinearRole role : source.roles()) {
+      if (scheme.quantizesWeights()) {
+        round(role, stored, task, inputs.get(InputSite.of(role)), result);
+      } else {
+        result.keep(role, stored.linear(role));
+      }
+    }
+    return new QuantizedBlock(
+        result.linears,
+        result.tensors,
+        result.errors,
+        order.inverse().apply(stored),
+        precision(order, inputs, config, scheme));
+  }
+
+  /** What becomes of a block. */
+  private record Result(
+      TransformerBlock source,
+      Map<LinearRole, QuantizedLinear> linears,
+      Map<LinearRole, Double> errors,
+      List<Tensor> tensors) {
+    Result(TransformerBlock source) {
+      this(
+          source,
+          new EnumMap<>(LinearRole.class),
+          new EnumMap<>(LinearRole.class),
+          new ArrayList<>());
+    }
+
+    void keep(LinearRole role, Parameters stored) {
+      ModelConfig config = source.config();
+      tensors.add(
+          ExactFloats.tensor(
+              source.name(role).weight(),
+              stored.weight(),
+              List.of((long) config.rows(role), (long) config.columns(role))));
+      addBias(role, stored.bias().orElse(null));
+    }
+
+    void addBias(LinearRole role, float @Nullable [] bias) {
+      if (bias != null) {
+        tensors.add(QuantizedBlock.floats(source.name(role).bias(), bias));
+      }
+    }
+  }
+
+  /** Rounds a linear; the stored block gets the weights that its codes stand for. */
+  private static void round(
+      LinearRole role,
+      TransformerBlock stored,
+      BlockTask task,
+      @Nullable StaticInputs inputs,
+      Result result) {
+    Parameters exact = stored.linear(role);
+    float[] weight = inputs == null ? exact.weight() : inputs.scaled(exact.weight());
+    QuantizedLinear codes =
+        NearestRounding.round(
+            weight, task.layout(role), task.scheme().symmetric(), task.forward().workers());
+    float[] rounded = inputs == null ? codes.toFloats() : inputs.unscaled(codes.toFloats());
+    result.linears.put(role, codes);
+    result.errors.put(role, QuantizedBlock.relativeError(exact.weight(), rounded));
+    if (inputs == null) {
+      result.addBias(role, exact.bias().orElse(null));
+    } else {
+      int rows = stored.config().rows(role);
+      result.addBias(role, inputs.folded(exact.biasOrZeros(rows), codes));
+      result.tensors.addAll(inputs.tensors(stored.name(role)));
+    }
+    stored.setLinear(role, new Parameters(rounded, exact.bias()));
+  }
+
+  private static BlockPrecision precision(
+      BlockOrder order,
+      Map<InputSite, StaticInputs> inputs,
+      ModelConfig config,
+      QuantScheme scheme) {
+    if (inputs.isEmpty()) {
+      return BlockPrecision.of(scheme);
+    }
+    Map<InputSite, InputQuantizer> quantizers = new EnumMap<>(InputSite.class);
+    inputs.forEach(
+        (site, fixed) -> quantizers.put(site, fixed.quantizer(order.columns(site, config))));
+    return new BlockPrecision(quantizers, scheme.queryBits(), scheme.kvBits());
+  }
+}

@@ -1,0 +1,155 @@
+package dev.nibble.runtime;
+
+import dev.nibble.quantizer.calibration.BlockForward;
+import dev.nibble.quantizer.calibration.BlockMethod;
+import dev.nibble.quantizer.calibration.BlockTask;
+import dev.nibble.quantizer.calibration.QuantizedBlock;
+import dev.nibble.quantizer.format.Checkpoint;
+import dev.nibble.quantizer.format.ModelConfig;
+import dev.nibble.quantizer.format.QuantScheme;
+import dev.nibble.quantizer.format.TensorNames;
+import dev.nibble.quantizer.method.CalibratedQuantizer;
+import dev.nibble.quantizer.method.CalibratedQuantizer.Calibration;
+import dev.nibble.quantizer.method.CalibratedQuantizer.Interrupted;
+import dev.nibble.quantizer.method.FolderQuantizer.Existing;
+import dev.nibble.quantizer.method.FolderQuantizer.LinearError;
+import dev.nibble.quantizer.method.FolderQuantizer.Request;
+import dev.nibble.quantizer.tensor.FloatGemm;
+import dev.nibble.quantizer.tensor.FloatMatrix;
+import dev.nibble.quantizer.tensor.WorkerThreads;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.function.UnaryOperator;
+
+/**
+ * A method under watch, through the whole quantizer: it keeps each block as the calibrator computes
+ * it, so that the packed model can be compared with it, and may change blocks before they are
+ * written.
+ */
+public final class CalibratedModel implements BlockMethod {
+  private static final int THREADS = 2;
+
+  private final BlockMethod method;
+  private final UnaryOperator<QuantizedBlock> change;
+  private final List<QuantizedBlock> blocks = new ArrayList<>();
+
+  public CalibratedModel(BlockMethod method, UnaryOperator<QuantizedBlock> change) {
+    this.method = method;
+    this.change = change;
+  }
+
+  /** Quantizes a folder on the first windows of the calibration text. */
+  public CalibratedModel quantize(
+      Path source, Path destination, String scheme, int windows, int context) throws IOException {
+    CalibratedQuantizer.quantize(
+        new Request(source, destination, QuantScheme.parse(scheme), Existing.KEEP, THREADS),
+        this,
+        new Calibration(
+            TestModels.resource("text/calibration.txt"), windows, context, 1, Interrupted.DISCARD),
+        new Silent());
+    return this;
+  }
+
+  /** Perplexity of a LLaMA with a tied head, computed by the calibrator's forward pass. */
+  public double perplexity(Path source, int[][] windows) throws IOException {
+    int context = windows[0].length;
+    try (Checkpoint checkpoint = Checkpoint.open(source);
+        WorkerThreads workers = new WorkerThreads(THREADS)) {
+      ModelConfig config = checkpoint.config();
+      TensorNames names = TensorNames.of(config.architecture());
+      float[] embedding = floats(checkpoint, names.embedding().weight());
+      float[] norm = floats(checkpoint, names.finalNorm().weight());
+      BlockForward forward = new BlockForward(config, context, workers);
+      double loss = 0;
+      for (int[] window : windows) {
+        int hidden = config.hiddenSize();
+        float[] x = new float[context * hidden];
+        for (int t = 0; t < context; t++) {
+          System.arraycopy(embedding, window[t] * hidden, x, t * hidden, hidden);
+        }
+        for (QuantizedBlock block : blocks) {
+          forward.run(block.effective(), block.precision(), x, x);
+        }
+        normalize(x, norm, config.normEpsilon());
+        float[] logits = new float[context * config.vocabSize()];
+        new FloatGemm(workers)
+            .multiply(
+                FloatMatrix.of(x, context, hidden),
+                FloatMatrix.of(embedding, config.vocabSize(), hidden).transposed(),
+                FloatMatrix.of(logits, context, config.vocabSize()));
+        loss += loss(logits, window);
+      }
+      return Math.exp(loss / ((context - 1L) * windows.length));
+    }
+  }
+
+  @Override
+  public String name() {
+    return method.name();
+  }
+
+  @Override
+  public Map<String, String> settings() {
+    return method.settings();
+  }
+
+  @Override
+  public void check(ModelConfig config, QuantScheme scheme) {
+    method.check(config, scheme);
+  }
+
+  @Override
+  public QuantizedBlock quantize(BlockTask task) throws IOException {
+    QuantizedBlock block = change.apply(method.quantize(task));
+    blocks.add(block);
+    return block;
+  }
+
+  private static float[] floats(Checkpoint checkpoint, String name) {
+    return checkpoint.find(name).orElseThrow().toFloats();
+  }
+
+  private static void normalize(float[] x, float[] weight, float epsilon) {
+    int width = weight.length;
+    for (int at = 0; at < x.length; at += width) {
+      double squares = 0;
+      for (int i = 0; i < width; i++) {
+        squares += (double) x[at + i] * x[at + i];
+      }
+      double inverse = 1 / Math.sqrt(squares / width + epsilon);
+      for (int i = 0; i < width; i++) {
+        x[at + i] = (float) (x[at + i] * inverse * weight[i]);
+      }
+    }
+  }
+
+  private static double loss(float[] logits, int[] window) {
+    int vocab = logits.length / window.length;
+    double loss = 0;
+    for (int t = 0; t + 1 < window.length; t++) {
+      double total = 0;
+      for (int i = 0; i < vocab; i++) {
+        total += Math.exp(logits[t * vocab + i]);
+      }
+      loss += Math.log(total) - logits[t * vocab + window[t + 1]];
+    }
+    return loss;
+  }
+
+  private static final class Silent implements CalibratedQuantizer.Listener {
+    @Override
+    public void step(int block, int blocks, long done, long total, double loss) {}
+
+    @Override
+    public void blockDone(int block, int blocks, double loss) {}
+
+    @Override
+    public void progress(String tensor, long doneBytes, long totalBytes) {}
+
+    @Override
+    public void quantized(LinearError linear) {}
+  }
+}

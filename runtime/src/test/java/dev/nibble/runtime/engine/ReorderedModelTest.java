@@ -1,0 +1,158 @@
+package dev.nibble.runtime.engine;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.nibble.quantizer.calibration.QuantizedBlock;
+import dev.nibble.quantizer.method.MethodCatalog;
+import dev.nibble.quantizer.method.MethodCatalog.Options;
+import dev.nibble.quantizer.tokenizer.TokenizerFiles;
+import dev.nibble.runtime.CalibratedModel;
+import dev.nibble.runtime.TestModels;
+import dev.nibble.runtime.model.ModelOptions;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Random;
+import java.util.function.UnaryOperator;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** RPTQ's reorder, written by the quantizer and executed by the engine. */
+class ReorderedModelTest {
+  private static final long SEED = Long.getLong("tests.seed", 20_261_122L);
+  private static final int CONTEXT = 64;
+
+  /** An fp16 cache rounds what reordered sums put on the other side of an edge. */
+  private static final double HALF_CACHE = 1e-3;
+
+  private static final double FLOAT_CACHE = 1e-4;
+
+  /**
+   * The two forward passes add in different orders, and inputs on a rounding edge fall to either
+   * side. Over a whole text, which is under acceptance, that is below 0.1 %.
+   */
+  private static final double FEW_WINDOWS = 3e-3;
+
+  @TempDir Path folder;
+
+  @ParameterizedTest
+  @ValueSource(strings = {"books-8m", "llama3", "qwen3", "opt"})
+  void reorderPreservesTheFunction(String name) throws IOException {
+    Path source = source(name);
+    Path reordered = reorder(source, "W16A16", block -> block);
+    double limit = name.equals("books-8m") ? HALF_CACHE : FLOAT_CACHE;
+    double difference = difference(source, reordered);
+    assertTrue(difference < limit, name + ": " + difference);
+  }
+
+  @Test
+  void withoutItsOrdersTheModelIsAnother() throws IOException {
+    Path source = source("books-8m");
+    for (String order : new String[] {"self_attn.rope_order", "input_layernorm.channel_order"}) {
+      Path reordered = reorder(source, "W16A16", block -> without(order, block));
+      assertTrue(difference(source, reordered) > 1e-2, order);
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"W4A8g32", "W3A16"})
+  void packedPerplexityIsTheCalibrators(String scheme) throws IOException {
+    Path source = TestModels.books8m();
+    Path packed = folder.resolve("packed");
+    CalibratedModel model = rptq(block -> block).quantize(source, packed, scheme, 2, 256);
+    String text = Files.readString(TestModels.resource("text/alice.txt"));
+    int[] ids = TokenizerFiles.open(source).encode(text, false);
+    int[][] windows =
+        IntStream.range(0, 4)
+            .mapToObj(w -> Arrays.copyOfRange(ids, 256 * w, 256 * w + 256))
+            .toArray(int[][]::new);
+    double expected = model.perplexity(source, windows);
+    double loss = 0;
+    try (Engine engine = TestModels.cpu(packed, ModelOptions.DEFAULT)) {
+      for (int[] window : windows) {
+        loss += loss(TestModels.logits(engine, window), window, engine.vocabSize());
+      }
+    }
+    double found = Math.exp(loss / (255 * windows.length));
+    assertEquals(expected, found, FEW_WINDOWS * expected, scheme);
+  }
+
+  private Path reorder(Path source, String scheme, UnaryOperator<QuantizedBlock> change)
+      throws IOException {
+    Path destination = Files.createTempDirectory(folder, "made").resolve("packed");
+    rptq(change).quantize(source, destination, scheme, 2, 48);
+    return destination;
+  }
+
+  private static CalibratedModel rptq(UnaryOperator<QuantizedBlock> change) {
+    return new CalibratedModel(MethodCatalog.create("rptq", Options.DEFAULT), change);
+  }
+
+  private static QuantizedBlock without(String tensor, QuantizedBlock block) {
+    return new QuantizedBlock(
+        block.linears(),
+        block.tensors().stream().filter(t -> !t.name().endsWith(tensor)).toList(),
+        block.errors(),
+        block.effective(),
+        block.precision());
+  }
+
+  private static double difference(Path one, Path other) throws IOException {
+    float[] a = logits(one);
+    float[] b = logits(other);
+    double error = 0;
+    double squares = 0;
+    for (int i = 0; i < a.length; i++) {
+      error += Math.pow(a[i] - b[i], 2);
+      squares += (double) a[i] * a[i];
+    }
+    return Math.sqrt(error / squares);
+  }
+
+  private static float[] logits(Path model) throws IOException {
+    try (Engine engine = TestModels.cpu(model, ModelOptions.DEFAULT)) {
+      return TestModels.logits(
+          engine, new Random(SEED).ints(CONTEXT, 0, engine.vocabSize()).toArray());
+    }
+  }
+
+  private static double loss(float[] logits, int[] window, int vocab) {
+    double loss = 0;
+    for (int t = 0; t + 1 < window.length; t++) {
+      double total = 0;
+      for (int i = 0; i < vocab; i++) {
+        total += Math.exp(logits[t * vocab + i]);
+      }
+      loss += Math.log(total) - logits[t * vocab + window[t + 1]];
+    }
+    return loss;
+  }
+
+  /** A model to quantize; the tiny ones get a tokenizer with a token for each byte. */
+  private Path source(String name) throws IOException {
+    if (name.equals("books-8m")) {
+      return TestModels.books8m();
+    }
+    Path copy = Files.createDirectory(folder.resolve(name));
+    for (String file : new String[] {"config.json", "model.safetensors"}) {
+      Files.copy(TestModels.resource("tiny/" + name).resolve(file), copy.resolve(file));
+    }
+    ObjectMapper mapper = new ObjectMapper();
+    ObjectNode vocabulary = mapper.createObjectNode();
+    int free = 0x100;
+    for (int b = 0; b < 256; b++) {
+      boolean printable = (b > ' ' && b <= '~') || (b >= 0xa1 && b != 0xad);
+      vocabulary.put(Character.toString(printable ? b : free++), b);
+    }
+    mapper.writeValue(copy.resolve("vocab.json").toFile(), vocabulary);
+    Files.writeString(copy.resolve("merges.txt"), "");
+    return copy;
+  }
+}
