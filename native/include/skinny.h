@@ -13,7 +13,8 @@
 // Kernels skinny_w<bits>a16_n<c> and skinny_w<bits>a8_n<c> of the image skinny_w<bits>; c = 32, 64 or 128, the
 // least that holds 2 * tokens (a16) or tokens (a8; at most 64).
 //   grid (rows padded to 64, of all segments together, / SKINNY_ROWS; with GEMV_SWIGLU_F16 half of
-//     that), block (SKINNY_THREADS, 1, 1), dynamic shared memory skinny_shared_bytes.
+//     that), block (SKINNY_THREADS, 1, 1), dynamic shared memory
+//   skinny_a16_shared_bytes or skinny_a8_shared_bytes.
 // Segments and epilogues are gemv.h's. With programmatic dependent launch the kernel reads qweight,
 // scales and zeros before it waits for the kernel before it.
 #ifndef NIBBLE_SKINNY_H
@@ -30,6 +31,12 @@
 #define SKINNY_STAGES 4
 #define SKINNY_COLUMNS 128  // columns of a stage
 #define SKINNY_ARGS_BYTES 240
+
+// skinny_w<bits>a16_n32 takes whole column blocks at a time: codes, x, the scales, zeros, and scales
+// and sums of x of 4 groups of 128; and the products that its warps exchange.
+#define SKINNY_WIDE_STAGES 3
+#define SKINNY_WIDE_STAGE_BYTES(bits) (2048 * (bits) + 16384 + 384 + 512)
+#define SKINNY_EXCHANGE_BYTES 16384
 
 struct skinny_args {
   // As in gemv.h.
@@ -66,15 +73,16 @@ struct skinny_args {
 static_assert(sizeof(struct skinny_args) == SKINNY_ARGS_BYTES, "the launcher fills these bytes");
 #endif
 
-// Bytes of a stage for kernel ..._n<n>: codes, x, and as if in groups of 32 the scales, zeros, and
-// scales and sums of x.
-NIBBLE_INLINE int skinny_stage_bytes(int bits, int n) {
-  return SKINNY_ROWS * SKINNY_COLUMNS / 8 * bits + n * SKINNY_COLUMNS + 3 * 4 * SKINNY_ROWS +
-         16 * n;
+// Dynamic shared bytes of kernel ..._n<n>: stages of codes, x, and as if in groups of 32 the scales,
+// zeros, and scales and sums of x.
+NIBBLE_INLINE int skinny_a8_shared_bytes(int bits, int n) {
+  return SKINNY_STAGES * (SKINNY_ROWS * SKINNY_COLUMNS / 8 * bits + n * SKINNY_COLUMNS +
+                          12 * SKINNY_ROWS + 16 * n);
 }
 
-NIBBLE_INLINE int skinny_shared_bytes(int bits, int n) {
-  return SKINNY_STAGES * skinny_stage_bytes(bits, n);
+NIBBLE_INLINE int skinny_a16_shared_bytes(int bits, int n) {
+  return n == 32 ? SKINNY_WIDE_STAGES * SKINNY_WIDE_STAGE_BYTES(bits) + SKINNY_EXCHANGE_BYTES
+                 : skinny_a8_shared_bytes(bits, n);
 }
 
 #endif  // NIBBLE_SKINNY_H

@@ -26,7 +26,8 @@ struct x_split_args {
   const uint16_t* channel_order;
   // [tokens][high, low][columns padded to NIBBLE_COLUMN_UNIT], 0 in the padding; 16-byte aligned.
   int8_t* parts;
-  // [padded columns / run][run_stride]{fp32 scale, int32 sum of the integers}; 16-byte aligned.
+  // [padded columns / run][run_stride] pairs of an fp32 scale and the int32 sum of the integers;
+  // 16-byte aligned.
   void* runs;
   // [tokens]; 1 without a norm.
   float* token_scales;

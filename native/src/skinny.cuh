@@ -109,7 +109,7 @@ class Skinny {
   const int g_ = lane_ / 4, t_ = lane_ % 4;
   const int subtile_ = warp_ % 2, first_tile_ = warp_ / 2 * kTiles;
   const int columns_, stages_;  // padded columns, and how many stages of 128 they make
-  const int run_;               // columns that share a scale of W, or for parts of x
+  const int run_shift_;         // log2 of the columns that share a scale of W, or for parts of x
   const bool grouped_;
 
  public:
@@ -118,7 +118,7 @@ class Skinny {
         shared_(shared),
         columns_(static_cast<int>(nibble_padded_columns(args.columns))),
         stages_(columns_ / SKINNY_COLUMNS),
-        run_(args.group_size == 0 ? SKINNY_COLUMNS : args.group_size),
+        run_shift_(args.group_size == 32 ? 5 : args.group_size == 64 ? 6 : 7),
         grouped_(args.group_size != 0) {}
 
   __device__ void run() const {
@@ -135,6 +135,12 @@ class Skinny {
           for (int i = 0; i < kOutputs; ++i) gate[n][i] = values[n][i];
         }
         __syncthreads();
+      }
+      if constexpr (kParts && kN == 32) {
+        if (run_shift_ == 7) {
+          multiply_rows_by_blocks(unit, part == 0, values);
+          continue;
+        }
       }
       multiply_rows(unit, part == 0, values);
     }
@@ -166,13 +172,13 @@ class Skinny {
       copy16_or_zero(to + 16 * tid, from, true);
     }
     if (grouped_ && tid < 6 * 4) {
-      const int groups = SKINNY_COLUMNS / run_;
+      const int groups = SKINNY_COLUMNS >> run_shift_;
       const bool zero = tid >= 16;
       const int subtile = (zero ? tid - 16 : tid) / (zero ? 4 : 8);
       const int offset = (zero ? tid - 16 : tid) % (zero ? 4 : 8);
-      const int64_t group = row_block * static_cast<int64_t>(4 * (columns_ / run_)) +
-                            block * (4 * NIBBLE_COLUMN_BLOCK / run_) +
-                            (2 * half + subtile) * (width / run_) + in_block * groups;
+      const int64_t group = row_block * static_cast<int64_t>(4 * columns_ >> run_shift_) +
+                            block * (4 * NIBBLE_COLUMN_BLOCK >> run_shift_) +
+                            (2 * half + subtile) * (width >> run_shift_) + in_block * groups;
       if (offset < (zero ? groups : 2 * groups) && !(zero && args_.zeros == nullptr)) {
         const uint8_t* const from = zero ? args_.zeros + group * 16
                                          : static_cast<const uint8_t*>(args_.scales) + group * 32;
@@ -196,7 +202,7 @@ class Skinny {
                      there);
     }
     const uint32_t runs_to = to + kXBytes + kScaleBytes + kZeroBytes;
-    const int runs = SKINNY_COLUMNS / run_;
+    const int runs = SKINNY_COLUMNS >> run_shift_;
     if (kParts) {
       constexpr int pieces = kTokens / 2;  // two tokens each
       if (tid < runs * pieces) {
@@ -212,7 +218,7 @@ class Skinny {
       }
     } else if (grouped_ && tid < runs * kTokens) {
       const int run = index * runs + tid / kTokens, token = tid % kTokens;
-      const int groups = (args_.columns + run_ - 1) / run_;
+      const int groups = (args_.columns + (1 << run_shift_) - 1) >> run_shift_;
       const bool there = token < args_.tokens && run < groups;
       copy4_or_zero(runs_to + tid * 4,
                     args_.sums + (there ? token * static_cast<int64_t>(groups) + run : 0), there);
@@ -307,7 +313,8 @@ class Skinny {
     }
     // Codes per channel are one run; their sums are exact integers.
     const bool one_run = !kParts && !grouped_;
-    const int run_steps = run_ / NIBBLE_STEP_COLUMNS, runs = SKINNY_COLUMNS / run_;
+    const int steps_shift = run_shift_ - 5, last_step = (1 << steps_shift) - 1;
+    const int runs = SKINNY_COLUMNS >> run_shift_;
 
 #pragma unroll 1
     for (int index = 0; index < stages_; ++index) {
@@ -339,8 +346,8 @@ class Skinny {
           const int step = 2 * pair + s;
 #pragma unroll
           for (int n = 0; n < kTiles; ++n) multiply(sums[n], a[step], b[n][2 * s], b[n][2 * s + 1]);
-          if (!one_run && (step + 1) % run_steps == 0) {
-            const int run = step / run_steps;
+          if (!one_run && (step & last_step) == last_step) {
+            const int run = step >> steps_shift;
             if (grouped_) w = stage_weights(bytes, run);
             add_run(sums, w,
                     bytes + kCodeBytes + kXBytes + kScaleBytes + kZeroBytes +
@@ -383,6 +390,175 @@ class Skinny {
         }
       }
     }
+    wait_for_copies<0>();
+  }
+
+  // The same sums for runs of 128 columns and up to 16 tokens, a column block at a time: each pair of
+  // warps multiplies one run of the block by all tokens, so that no fragment is unpacked twice, and
+  // adds up the block's four runs for its own tokens one stage later.
+  static constexpr int kBlockCodeBytes = kCodeBytes * kBlockStages;
+  static constexpr int kBlockXBytes = kXBytes * kBlockStages;
+  static constexpr int kWideBytes = SKINNY_WIDE_STAGE_BYTES(kBits);
+  static constexpr int kAllTiles = kN / 8;
+
+  __device__ uint8_t* wide_stage(int index) const {
+    return shared_ + index % SKINNY_WIDE_STAGES * kWideBytes;
+  }
+
+  __device__ int block_width(int block) const {
+    return min(NIBBLE_COLUMN_BLOCK, columns_ - block * NIBBLE_COLUMN_BLOCK);
+  }
+
+  __device__ void fill_wide_weights(int unit, int block) const {
+    const int tid = threadIdx.x, width = block_width(block);
+    const uint32_t to = shared_address(wide_stage(block));
+    const uint8_t* const codes =
+        args_.qweight +
+        unit / 2 * static_cast<int64_t>(nibble_row_block_bytes(kBits, columns_)) +
+        block * (NIBBLE_ROW_BLOCK * NIBBLE_COLUMN_BLOCK / 8 * kBits) +
+        unit % 2 * (4 * kBits * width);
+#pragma unroll
+    for (int i = 0; i < kBlockCodeBytes / 16; i += SKINNY_THREADS) {
+      const int at = 16 * (i + tid);
+      if (at < 4 * kBits * width) copy16_or_zero(to + at, codes + at, true);
+    }
+    if (grouped_ && tid < 24) {
+      const int groups = width / SKINNY_COLUMNS;  // of a subtile
+      const bool zero = tid >= 16;
+      const int piece = zero ? tid - 16 : tid;
+      const int64_t group = unit / 2 * static_cast<int64_t>(4 * columns_ / SKINNY_COLUMNS) +
+                            block * 16 + unit % 2 * (2 * groups);
+      if (piece < (zero ? 2 : 4) * groups && !(zero && args_.zeros == nullptr)) {
+        const uint8_t* const from = zero ? args_.zeros + group * 16
+                                         : static_cast<const uint8_t*>(args_.scales) + group * 32;
+        copy16_or_zero(to + kBlockCodeBytes + kBlockXBytes + 16 * tid, from + 16 * piece, true);
+      }
+    }
+  }
+
+  __device__ void fill_wide_x(int block) const {
+    const int tid = threadIdx.x, width = block_width(block);
+    const uint32_t to = shared_address(wide_stage(block)) + kBlockCodeBytes;
+#pragma unroll
+    for (int i = 0; i < kN / 8; ++i) {
+      const int row = 8 * i + tid / 32, piece = tid % 32;
+      const bool there = row < 2 * args_.tokens && 16 * piece < width;
+      copy16_or_zero(to + row * NIBBLE_COLUMN_BLOCK + (piece ^ row % 8) * 16,
+                     there ? args_.x + row * static_cast<int64_t>(columns_) +
+                                 block * NIBBLE_COLUMN_BLOCK + 16 * piece
+                           : args_.x,
+                     there);
+    }
+    if (tid < 32) {
+      const int run = tid / 8, token = tid % 8 * 2;
+      const bool there = token < args_.run_stride && run * SKINNY_COLUMNS < width;
+      const int64_t from = (block * 4 + run) * static_cast<int64_t>(args_.run_stride) + token;
+      copy16_or_zero(to + kBlockXBytes + kScaleBytes + kZeroBytes + 16 * tid,
+                     static_cast<const uint8_t*>(args_.runs) + (there ? from * 8 : 0), there);
+    }
+  }
+
+  __device__ void multiply_rows_by_blocks(int unit, bool first_part,
+                                          float (&totals)[kTiles][kOutputs]) const {
+    const int blocks = (columns_ + NIBBLE_COLUMN_BLOCK - 1) / NIBBLE_COLUMN_BLOCK;
+    // [parity of the block][subtile][run][tile][output][lane].
+    constexpr int run_floats = kAllTiles * 2 * 32;
+    float* const exchange = reinterpret_cast<float*>(shared_ + SKINNY_WIDE_STAGES * kWideBytes);
+    const int run = warp_ / 2;
+#pragma unroll 1
+    for (int s = 0; s < SKINNY_WIDE_STAGES - 1 && s < blocks; ++s) fill_wide_weights(unit, s);
+    if (first_part) {
+      wait_for_previous_kernel();
+      start_next_kernel();
+    }
+#pragma unroll 1
+    for (int s = 0; s < SKINNY_WIDE_STAGES - 1; ++s) {
+      if (s < blocks) fill_wide_x(s);
+      end_copies_of_stage();
+    }
+    Weights w = row_weights(unit);
+    totals[0][0] = totals[0][1] = 0.0f;
+    const auto add_block = [&](int block) {
+      const float* const from =
+          exchange + (block % 2 * 2 + subtile_) * 4 * run_floats + run * 64 + lane_;
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const float* const p = from + 32 * i;
+        totals[0][i] = __fadd_rn(totals[0][i], __fadd_rn(__fadd_rn(p[0], p[run_floats]),
+                                                         __fadd_rn(p[2 * run_floats],
+                                                                   p[3 * run_floats])));
+      }
+    };
+
+#pragma unroll 1
+    for (int block = 0; block < blocks; ++block) {
+      wait_for_copies<SKINNY_WIDE_STAGES - 2>();
+      __syncthreads();
+      const int next = block + SKINNY_WIDE_STAGES - 1;
+      if (next < blocks) {
+        fill_wide_weights(unit, next);
+        fill_wide_x(next);
+      }
+      end_copies_of_stage();
+      if (block > 0) add_block(block - 1);
+
+      const uint8_t* const bytes = wide_stage(block);
+      const int width = block_width(block);
+      float values[kAllTiles][2] = {};
+      if (run * SKINNY_COLUMNS < width) {
+        const uint32_t x = shared_address(bytes) + kBlockCodeBytes;
+        uint32_t a[kSteps][4];
+        load_fragments<kBits>(a,
+                              bytes + (kBits == 3 ? run * kCodeBytes
+                                                  : subtile_ * (2 * kBits * width) +
+                                                        run * (kCodeBytes / 2)),
+                              subtile_, lane_);
+        int sums[kAllTiles][4] = {};
+#pragma unroll
+        for (int pair = 0; pair < kSteps / 2; ++pair) {
+#pragma unroll
+          for (int n = 0; n < kAllTiles; ++n) {
+            uint32_t b[4];
+            const int row = 8 * n + lane_ % 8;
+            const int piece = 8 * run + 4 * pair + lane_ / 8;
+            load_columns(b, x + row * NIBBLE_COLUMN_BLOCK + (piece ^ row % 8) * 16);
+            multiply(sums[n], a[2 * pair], b[0], b[1]);
+            multiply(sums[n], a[2 * pair + 1], b[2], b[3]);
+          }
+        }
+        const uint8_t* const scales = bytes + kBlockCodeBytes + kBlockXBytes;
+        if (grouped_) {
+          const int group = subtile_ * (width / SKINNY_COLUMNS) + run;
+#pragma unroll
+          for (int h = 0; h < 2; ++h) {
+            const int at = group * 16 + g_ + 8 * h;
+            w.scale[h] = __half2float(reinterpret_cast<const __half*>(scales)[at]);
+            w.zero[h] = args_.zeros == nullptr ? 1 << (kBits - 1) : scales[kScaleBytes + at];
+          }
+        }
+        const float2* const runs =
+            reinterpret_cast<const float2*>(scales + kScaleBytes + kZeroBytes) + run * kTokens;
+#pragma unroll
+        for (int n = 0; n < kAllTiles; ++n) {
+          const float2 of_x = runs[4 * n + t_];
+#pragma unroll
+          for (int h = 0; h < 2; ++h) {
+            const int product = 256 * sums[n][2 * h] + sums[n][2 * h + 1] -
+                                w.zero[h] * __float_as_int(of_x.y);
+            values[n][h] =
+                __fmul_rn(__fmul_rn(w.scale[h], of_x.x), static_cast<float>(product));
+          }
+        }
+      }
+      float* const to = exchange + ((block % 2 * 2 + subtile_) * 4 + run) * run_floats + lane_;
+#pragma unroll
+      for (int n = 0; n < kAllTiles; ++n) {
+#pragma unroll
+        for (int h = 0; h < 2; ++h) to[n * 64 + h * 32] = values[n][h];
+      }
+    }
+    __syncthreads();
+    add_block(blocks - 1);
     wait_for_copies<0>();
   }
 

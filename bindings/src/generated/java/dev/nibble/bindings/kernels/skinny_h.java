@@ -77,5 +77,23 @@ public class skinny_h extends skinny_h$shared {
     public static int SKINNY_ARGS_BYTES() {
         return SKINNY_ARGS_BYTES;
     }
+    private static final int SKINNY_WIDE_STAGES = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * #define SKINNY_WIDE_STAGES 3
+     * }
+     */
+    public static int SKINNY_WIDE_STAGES() {
+        return SKINNY_WIDE_STAGES;
+    }
+    private static final int SKINNY_EXCHANGE_BYTES = (int)16384L;
+    /**
+     * {@snippet lang=c :
+     * #define SKINNY_EXCHANGE_BYTES 16384
+     * }
+     */
+    public static int SKINNY_EXCHANGE_BYTES() {
+        return SKINNY_EXCHANGE_BYTES;
+    }
 }
 
