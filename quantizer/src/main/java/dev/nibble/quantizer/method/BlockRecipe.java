@@ -37,6 +37,12 @@ record BlockRecipe(String name, List<BlockTransformation> transformations, Block
 
   @Override
   public void check(ModelConfig config, QuantScheme scheme) {
+    if (!transformations.isEmpty() && !scheme.quantizesWeights()) {
+      throw new IllegalArgumentException(
+          "method "
+              + name
+              + ": weights of 16 bits are copied as they are; it can do schemes of W2 to W8");
+    }
     transformations.forEach(step -> step.check(config, scheme));
   }
 

@@ -1,5 +1,6 @@
 package dev.nibble.quantizer.method;
 
+import dev.nibble.quantizer.calibration.BlockTask;
 import dev.nibble.quantizer.calibration.QuantizedLinear;
 import dev.nibble.quantizer.format.PackedLayout;
 import dev.nibble.quantizer.tensor.WorkerThreads;
@@ -47,6 +48,12 @@ final class ErrorFeedback {
     this.drift = drift;
     this.range = range;
     this.block = block;
+  }
+
+  /** Rounds the linears of a block as its scheme asks. */
+  LinearRounding rounding(BlockTask task) {
+    return (role, weights) ->
+        round(weights, task.layout(role), task.scheme().symmetric(), task.forward().workers());
   }
 
   /**

@@ -1,18 +1,13 @@
 package dev.nibble.quantizer.method;
 
-import dev.nibble.quantizer.calibration.BlockForward;
 import dev.nibble.quantizer.calibration.BlockPrecision;
 import dev.nibble.quantizer.calibration.BlockTask;
-import dev.nibble.quantizer.calibration.InputSite;
 import dev.nibble.quantizer.calibration.QuantizedLinear;
 import dev.nibble.quantizer.calibration.TransformerBlock;
-import dev.nibble.quantizer.calibration.TransformerBlock.Parameters;
 import dev.nibble.quantizer.format.LinearRole;
-import dev.nibble.quantizer.format.PackedLayout;
 import dev.nibble.quantizer.method.ErrorFeedback.GroupRange;
 import dev.nibble.quantizer.tensor.WorkerThreads;
 import java.util.Comparator;
-import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
@@ -23,16 +18,17 @@ import java.util.stream.IntStream;
  * by the Hessian of the linear's squared output error on the calibration text.
  *
  * <p>The inputs are those that the quantized blocks before leave, rounded as the scheme rounds
- * them; the linears of a block are rounded site by site, each on the inputs that the rounded ones
- * before it leave (the paper's code calls this true-sequential). A channel that is always 0 is
- * rounded to nearest, where that code sets its weights to 0.
+ * them. A channel that is always 0 is rounded to nearest, where the paper's code sets its weights
+ * to 0.
  *
  * @param order the order of the columns
  * @param range when the range of a group is taken
  */
 record Gptq(ColumnOrder order, GroupRange range) implements BlockRounding {
   private static final double DAMPING = 0.01;
-  private static final int BLOCK = 128;
+
+  /** Columns of a block; changes speed only. */
+  static final int BLOCK = 128;
 
   /** The order in which columns are rounded. */
   enum ColumnOrder {
@@ -62,55 +58,27 @@ record Gptq(ColumnOrder order, GroupRange range) implements BlockRounding {
 
   @Override
   public Map<LinearRole, QuantizedLinear> round(BlockTask task, TransformerBlock block) {
-    Map<LinearRole, QuantizedLinear> linears = new EnumMap<>(LinearRole.class);
     WorkerThreads workers = task.forward().workers();
-    TransformerBlock rounded = block.copy();
-    int done = 0;
-    for (InputSite site : InputSite.values()) {
-      double[] hessian = hessian(task, rounded, site, done);
-      done += task.quantizedInputs().windows();
-      int n = site.width(block.config());
-      int[] columns = columns(hessian, n);
-      double[] factor = factor(hessian, columns, workers);
-      ErrorFeedback feedback = new ErrorFeedback(columns, factor, new double[0], range, BLOCK);
-      for (LinearRole role : block.roles()) {
-        if (InputSite.of(role) == site) {
-          Parameters linear = block.linear(role);
-          PackedLayout layout = task.layout(role);
-          QuantizedLinear codes =
-              feedback.round(linear.weight(), layout, task.scheme().symmetric(), workers);
-          linears.put(role, codes);
-          rounded.setLinear(role, new Parameters(codes.toFloats(), linear.bias()));
-        }
-      }
-    }
-    return linears;
-  }
-
-  private static double[] hessian(
-      BlockTask task, TransformerBlock block, InputSite site, int done) {
-    BlockForward forward = task.forward();
     BlockPrecision precision = BlockPrecision.of(task.scheme());
-    InputProducts products = new InputProducts(site.width(block.config()), forward.workers());
-    int windows = task.quantizedInputs().windows();
-    int steps = windows * InputSite.values().length;
-    for (int w = 0; w < windows; w++) {
-      forward.inputs(
-          block,
-          precision,
-          task.quantizedInputs().window(w),
-          site,
-          (at, raw, inputs) -> {
-            if (at == site) {
-              products.addSquare(inputs);
-            }
-          });
-      task.progress().step(done + w + 1, steps, Double.NaN);
-    }
-    return products.sums();
+    return SequentialRounding.round(
+        task,
+        block,
+        (site, rounded, windows) -> {
+          SiteInputs inputs = new SiteInputs(task.forward(), rounded, precision, site);
+          InputProducts hessian = new InputProducts(inputs.width(), workers);
+          for (int w = 0; w < task.quantizedInputs().windows(); w++) {
+            inputs.read(task.quantizedInputs().window(w), hessian::addSquare);
+            windows.done(w);
+          }
+          int[] columns = columns(hessian.sums(), inputs.width());
+          double[] factor = factor(hessian.sums(), columns, workers);
+          ErrorFeedback feedback = new ErrorFeedback(columns, factor, new double[0], range, BLOCK);
+          return feedback.rounding(task);
+        });
   }
 
-  private int[] columns(double[] hessian, int n) {
+  /** The columns in their order, by the diagonal of the Hessian. */
+  int[] columns(double[] hessian, int n) {
     return switch (order) {
       case NATURAL -> IntStream.range(0, n).toArray();
       case ACTIVATION ->

@@ -25,7 +25,16 @@ public final class MethodCatalog {
    * @return names, in the order to show them
    */
   public static List<String> names() {
-    return List.of("nearest", "gptq", "rptq");
+    return List.of(
+        "nearest",
+        "gptq",
+        "gptaq",
+        "awq",
+        "awq+gptq",
+        "smoothquant",
+        "smoothquant+gptq",
+        "smoothquant+gptaq",
+        "rptq");
   }
 
   /**
@@ -41,8 +50,16 @@ public final class MethodCatalog {
       throw new IllegalArgumentException("--clusters: method " + name + " has none");
     }
     return switch (name) {
-      case "nearest" -> recipe(name, options, new NearestBlocks());
-      case "gptq" -> recipe(name, options, Gptq.DEFAULT);
+      case "nearest" -> recipe(name, options, List.of(), new NearestBlocks());
+      case "gptq" -> recipe(name, options, List.of(), Gptq.DEFAULT);
+      case "gptaq" -> recipe(name, options, List.of(), Gptaq.DEFAULT);
+      case "awq" -> recipe(name, options, List.of(new AwqScaling()), new ClipSearch());
+      case "awq+gptq" -> recipe(name, options, List.of(new AwqScaling()), Gptq.DEFAULT);
+      case "smoothquant" ->
+          recipe(name, options, List.of(SmoothQuant.DEFAULT), new NearestBlocks());
+      case "smoothquant+gptq" -> recipe(name, options, List.of(SmoothQuant.DEFAULT), Gptq.DEFAULT);
+      case "smoothquant+gptaq" ->
+          recipe(name, options, List.of(SmoothQuant.DEFAULT), Gptaq.DEFAULT);
       case "rptq" -> {
         refuseEpochs(name, options);
         yield new Rptq(options.clusters().orElse(Rptq.DEFAULT_CLUSTERS));
@@ -53,9 +70,10 @@ public final class MethodCatalog {
     };
   }
 
-  private static BlockMethod recipe(String name, Options options, BlockRounding rounding) {
+  private static BlockMethod recipe(
+      String name, Options options, List<BlockTransformation> steps, BlockRounding rounding) {
     refuseEpochs(name, options);
-    return new BlockRecipe(name, List.of(), rounding);
+    return new BlockRecipe(name, steps, rounding);
   }
 
   private static void refuseEpochs(String name, Options options) {

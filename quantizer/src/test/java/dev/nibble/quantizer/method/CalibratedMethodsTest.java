@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -22,15 +23,15 @@ class CalibratedMethodsTest {
   @TempDir Path folder;
 
   @ParameterizedTest
-  @ValueSource(strings = {"gptq"})
+  @ValueSource(strings = {"gptq", "gptaq", "awq", "awq+gptq", "smoothquant", "smoothquant+gptaq"})
   void writesTheSameBytesOnAnyNumberOfThreads(String method) throws IOException {
-    for (String model : List.of("llama3", "qwen3", "opt")) {
-      for (String scheme : List.of("W3A16g32", "W4A4KV4")) {
-        Path one = quantize(method, model, scheme, 1);
-        Path two = quantize(method, model, scheme, 2);
-        for (String name : List.of("model.safetensors", "config.json")) {
-          assertEquals(-1, Files.mismatch(one.resolve(name), two.resolve(name)), name);
-        }
+    Map<String, String> schemes =
+        Map.of("llama3", "W3A16g32", "qwen3", "W2A8sym", "opt", "W4A4KV4");
+    for (Map.Entry<String, String> entry : schemes.entrySet()) {
+      Path one = quantize(method, entry.getKey(), entry.getValue(), 1);
+      Path two = quantize(method, entry.getKey(), entry.getValue(), 2);
+      for (String name : List.of("model.safetensors", "config.json")) {
+        assertEquals(-1, Files.mismatch(one.resolve(name), two.resolve(name)), name);
       }
     }
   }
