@@ -32,8 +32,10 @@
 #define SKINNY_COLUMNS 128  // columns of a stage
 #define SKINNY_ARGS_BYTES 240
 
-// skinny_w<bits>a16_n32 takes whole column blocks at a time: codes, x, the scales, zeros, and scales
-// and sums of x of 4 groups of 128; and the products that its warps exchange.
+// Given this much shared memory and groups of 128 or none, skinny_w<bits>a16_n32 takes whole column
+// blocks at a time: codes, x, the scales, zeros, and scales and sums of x of 4 groups of 128; and the
+// products that its warps exchange. With skinny_a8_shared_bytes it is right too, but
+// three times slower: the way where a block may not have as much.
 #define SKINNY_WIDE_STAGES 3
 #define SKINNY_WIDE_STAGE_BYTES(bits) (2048 * (bits) + 16384 + 384 + 512)
 #define SKINNY_EXCHANGE_BYTES 16384

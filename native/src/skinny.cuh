@@ -137,7 +137,7 @@ class Skinny {
         __syncthreads();
       }
       if constexpr (kParts && kN == 32) {
-        if (run_shift_ == 7) {
+        if (wide()) {
           multiply_rows_by_blocks(unit, part == 0, values);
           continue;
         }
@@ -400,6 +400,14 @@ class Skinny {
   static constexpr int kBlockXBytes = kXBytes * kBlockStages;
   static constexpr int kWideBytes = SKINNY_WIDE_STAGE_BYTES(kBits);
   static constexpr int kAllTiles = kN / 8;
+
+  // Whether the runs are long enough for it, and the launch has the shared memory.
+  __device__ bool wide() const {
+    uint32_t bytes;
+    asm("mov.u32 %0, %%dynamic_smem_size;" : "=r"(bytes));
+    return run_shift_ == 7 &&
+           bytes >= SKINNY_WIDE_STAGES * kWideBytes + SKINNY_EXCHANGE_BYTES;
+  }
 
   __device__ uint8_t* wide_stage(int index) const {
     return shared_ + index % SKINNY_WIDE_STAGES * kWideBytes;
