@@ -225,7 +225,7 @@ final class CudaEngine implements Engine {
   private void enqueueStep(int rows) {
     stepInputs.send(stream);
     transformer.decode(stepInputs, rows);
-    transformer.logits(0, rows);
+    transformer.logitsOfStep(rows);
     transformer.sample(stepInputs, rows);
     work.chosen().download(stream, chosen, 0, work.chosen().bytes());
   }

@@ -3,6 +3,7 @@ package dev.nibble.runtime.engine;
 import dev.nibble.quantizer.format.ModelConfig;
 import dev.nibble.runtime.kernel.ActivationFunction;
 import dev.nibble.runtime.kernel.DecodeAttention;
+import dev.nibble.runtime.kernel.DenseGemv;
 import dev.nibble.runtime.kernel.EmbeddingLookup;
 import dev.nibble.runtime.kernel.InputTiler;
 import dev.nibble.runtime.kernel.KernelCatalog;
@@ -13,6 +14,7 @@ import dev.nibble.runtime.kernel.NormQuantizer;
 import dev.nibble.runtime.kernel.PackedGemv;
 import dev.nibble.runtime.kernel.PrefillAttention;
 import dev.nibble.runtime.kernel.RotaryAppend;
+import dev.nibble.runtime.kernel.SkinnyGemm;
 import dev.nibble.runtime.kernel.TokenSampler;
 
 /**
@@ -24,6 +26,8 @@ import dev.nibble.runtime.kernel.TokenSampler;
  * @param tiler lays inputs out for {@code gemm}
  * @param gemm products of any number of tokens
  * @param gemv products of few tokens
+ * @param skinny products of some tokens
+ * @param denseGemv products of some tokens with weights of 16 bits
  * @param rotaryAppend rotation and append of prompts
  * @param prefillAttention attention of prompts
  * @param staging quantized keys and values for prompts
@@ -37,6 +41,8 @@ record CudaKernels(
     InputTiler tiler,
     LargeGemm gemm,
     PackedGemv gemv,
+    SkinnyGemm skinny,
+    DenseGemv denseGemv,
     RotaryAppend rotaryAppend,
     PrefillAttention prefillAttention,
     KvStaging staging,
@@ -52,6 +58,8 @@ record CudaKernels(
         new InputTiler(kernels),
         new LargeGemm(kernels),
         new PackedGemv(kernels),
+        new SkinnyGemm(kernels),
+        new DenseGemv(kernels),
         new RotaryAppend(kernels),
         new PrefillAttention(kernels, stage),
         new KvStaging(kernels),

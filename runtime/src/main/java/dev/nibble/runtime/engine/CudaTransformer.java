@@ -8,13 +8,13 @@ import dev.nibble.runtime.engine.DeviceModel.Output;
 import dev.nibble.runtime.kernel.ActivationCodes;
 import dev.nibble.runtime.kernel.ActivationFunction;
 import dev.nibble.runtime.kernel.CodeRule;
-import dev.nibble.runtime.kernel.DeviceWeights;
 import dev.nibble.runtime.kernel.EmbeddingLookup;
 import dev.nibble.runtime.kernel.Epilogue;
 import dev.nibble.runtime.kernel.InputTiler;
 import dev.nibble.runtime.kernel.KvLayout;
 import dev.nibble.runtime.kernel.LargeGemm;
 import dev.nibble.runtime.kernel.MatrixRows;
+import dev.nibble.runtime.kernel.PackedGemv.Result;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -33,7 +33,8 @@ final class CudaTransformer {
   private final EmbeddingLookup.@Nullable Table positions;
   private final List<DeviceBlock> blocks;
   private final DeviceNorm finalNorm;
-  private final DeviceWeights head;
+  private final DeviceLinear head;
+  private final DecodeProducts few;
   private final int queryColumns;
   private final int keyColumns;
 
@@ -56,12 +57,13 @@ final class CudaTransformer {
     blocks = model.blocks();
     finalNorm = model.finalNorm();
     head = model.head();
+    few = new DecodeProducts(stream, kernels, work);
     queryColumns = DeviceModel.padded(config.heads() * config.headDim());
     keyColumns = DeviceModel.padded(config.kvHeads() * config.headDim());
     for (DeviceLinear linear : model.linears()) {
       prepare(linear);
     }
-    kernels.gemm().prepare(head, InputTiler.Kind.HALVES);
+    kernels.gemm().prepare(head.weights(), InputTiler.Kind.HALVES);
   }
 
   /** Loads the kernels of a linear, and computes what its quantized inputs need. */
@@ -103,7 +105,7 @@ final class CudaTransformer {
     embed(inputs, rows);
     for (int layer = 0; layer < blocks.size(); layer++) {
       DeviceBlock block = blocks.get(layer);
-      project(block, rows);
+      projectFew(block, rows);
       kernels
           .decodeAttention()
           .launch(
@@ -119,7 +121,67 @@ final class CudaTransformer {
               inputs.caches(),
               work.attention(),
               work.attended());
+      finishFew(block, rows);
+    }
+  }
+
+  /** As {@link #project}, for a decode step. */
+  private void projectFew(DeviceBlock block, int rows) {
+    if (areFew(block.queryKeyValue(), rows)) {
+      few.normed(
+          block.attentionNorm(),
+          block.queryKeyValue().getFirst().linear(),
+          rows,
+          Result.STORE_HALF,
+          work.qkv());
+    } else {
+      project(block, rows);
+    }
+  }
+
+  /** As {@link #finish}, for a decode step. */
+  private void finishFew(DeviceBlock block, int rows) {
+    if (!areFew(block.gateUp(), rows)
+        || !few.takes(block.output(), rows)
+        || !few.takes(block.down(), rows)) {
       finish(block, rows);
+      return;
+    }
+    few.multiply(block.output(), work.attended(), rows, Result.ADD_FLOAT, work.residual());
+    Result result =
+        switch (config.activation()) {
+          case SILU -> Result.SWIGLU_HALF;
+          case RELU -> Result.RELU_HALF;
+          case GELU -> Result.STORE_HALF;
+        };
+    few.normed(block.mlpNorm(), block.gateUp().getFirst().linear(), rows, result, work.mlp());
+    if (result == Result.STORE_HALF) {
+      kernels
+          .activation()
+          .launch(
+              stream,
+              ActivationFunction.Kind.GELU,
+              work.mlp(),
+              null,
+              rows,
+              config.intermediateSize(),
+              work.mlp(),
+              null,
+              null);
+    }
+    few.multiply(block.down(), work.mlp(), rows, Result.ADD_FLOAT, work.residual());
+  }
+
+  private boolean areFew(List<Output> outputs, int rows) {
+    return outputs.size() == 1 && few.takes(outputs.getFirst().linear(), rows);
+  }
+
+  /** Logits of a decode step's rows. */
+  void logitsOfStep(int rows) {
+    if (few.takes(head, rows)) {
+      few.normed(finalNorm, head, rows, Result.STORE_FLOAT, work.logits());
+    } else {
+      logits(0, rows);
     }
   }
 
@@ -185,7 +247,9 @@ final class CudaTransformer {
             null);
     InputTiler.Tiled tiled = work.tiled(InputTiler.Kind.HALVES, rows, config.hiddenSize());
     kernels.tiler().halves(stream, work.normed(), tiled);
-    kernels.gemm().multiply(stream, head, null, tiled, null, Epilogue.STORE_FLOAT, work.logits());
+    kernels
+        .gemm()
+        .multiply(stream, head.weights(), null, tiled, null, Epilogue.STORE_FLOAT, work.logits());
   }
 
   /** Chooses the next tokens by the first rows of the logits. */

@@ -8,6 +8,7 @@ import dev.nibble.runtime.kernel.DecodeAttention;
 import dev.nibble.runtime.kernel.InputTiler;
 import dev.nibble.runtime.kernel.KvLayout;
 import dev.nibble.runtime.kernel.MatrixRows;
+import dev.nibble.runtime.kernel.SkinnyGemm;
 import dev.nibble.runtime.kernel.TokenSampler;
 import java.util.Objects;
 import java.util.stream.IntStream;
@@ -44,6 +45,9 @@ final class CudaWorkspace {
   private final DevicePlan.Piece sampleArrivals;
   private final DevicePlan.Piece candidates;
   private final DevicePlan.Piece chosen;
+  private final DevicePlan.Piece splitParts;
+  private final DevicePlan.Piece splitRuns;
+  private final DevicePlan.Piece splitScales;
   private final int sequences;
 
   private record CodePieces(
@@ -109,6 +113,10 @@ final class CudaWorkspace {
     samplePartials = plan.reserve(TokenSampler.partialBytes(sequences));
     sampleArrivals = plan.reserve((long) Integer.BYTES * sequences);
     candidates = plan.reserve(TokenSampler.candidateBytes(sequences, config.vocabSize()));
+    int few = Math.min(sequences, SkinnyGemm.MAX_TOKENS);
+    splitParts = plan.reserve(SkinnyGemm.partBytes(few, widest));
+    splitRuns = plan.reserve(SkinnyGemm.runBytes(few, widest));
+    splitScales = plan.reserve((long) Float.BYTES * few);
     chosen = plan.reserve(2L * Integer.BYTES * sequences);
   }
 
@@ -179,6 +187,11 @@ final class CudaWorkspace {
         Objects.requireNonNull(codes.scales).range(),
         Objects.requireNonNull(codes.zeros).range(),
         Objects.requireNonNull(codes.sums).range());
+  }
+
+  /** Room for the inputs of some tokens, split. */
+  SkinnyGemm.Split split() {
+    return new SkinnyGemm.Split(splitParts.range(), splitRuns.range(), splitScales.range());
   }
 
   DecodeAttention.Scratch attention() {

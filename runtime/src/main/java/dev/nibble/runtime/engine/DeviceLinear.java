@@ -33,7 +33,6 @@ final class DeviceLinear {
   private final DevicePlan.@Nullable Piece zeros;
   private final DevicePlan.@Nullable Piece bias;
   private final @Nullable Codes codes;
-  private @Nullable DeviceWeights weights;
 
   /** How the input becomes codes, where it does. */
   private record Codes(
@@ -75,6 +74,24 @@ final class DeviceLinear {
             ? plan.reserve((long) Float.BYTES * rows)
             : null;
     codes = inputBits == 16 ? null : codes(plan, vectors, parts.getFirst(), inputBits);
+  }
+
+  private DeviceLinear(DevicePlan.Piece table, Linear linear, WeightMatrix.Dense matrix) {
+    parts = List.of(linear);
+    rows = matrix.rows();
+    columns = matrix.columns();
+    layout = null;
+    dtype = matrix.dtype();
+    this.matrix = table;
+    scales = null;
+    zeros = null;
+    bias = null;
+    codes = null;
+  }
+
+  /** A linear whose weights are a table that something else has filled. */
+  static DeviceLinear over(DevicePlan.Piece table, Linear linear) {
+    return new DeviceLinear(table, linear, (WeightMatrix.Dense) linear.weights());
   }
 
   private Codes codes(DevicePlan plan, DeviceVectors vectors, Linear reader, int inputBits) {
@@ -154,14 +171,6 @@ final class DeviceLinear {
         row += values.length;
       }
     }
-    weights =
-        layout == null
-            ? new DeviceWeights.Dense(dtype, rows, columns, matrix.range())
-            : new DeviceWeights.Packed(
-                layout,
-                matrix.range(),
-                Objects.requireNonNull(scales).range(),
-                zeros == null ? null : zeros.range());
   }
 
   /** A matrix as halves; what is 16 bits already stays where it is. */
@@ -176,9 +185,15 @@ final class DeviceLinear {
     return MemorySegment.ofArray(halves);
   }
 
-  /** The weights, once they are there. */
+  /** The weights, once the plan is allocated. */
   DeviceWeights weights() {
-    return Objects.requireNonNull(weights);
+    return layout == null
+        ? new DeviceWeights.Dense(dtype, rows, columns, matrix.range())
+        : new DeviceWeights.Packed(
+            layout,
+            matrix.range(),
+            Objects.requireNonNull(scales).range(),
+            zeros == null ? null : zeros.range());
   }
 
   /** The linears. */

@@ -7,7 +7,6 @@ import dev.nibble.quantizer.tensor.RotaryEmbedding;
 import dev.nibble.quantizer.tensor.WeightMatrix;
 import dev.nibble.runtime.cuda.DeviceRange;
 import dev.nibble.runtime.kernel.AttentionHeads;
-import dev.nibble.runtime.kernel.DeviceWeights;
 import dev.nibble.runtime.kernel.EmbeddingLookup;
 import dev.nibble.runtime.model.Block;
 import dev.nibble.runtime.model.Linear;
@@ -29,7 +28,7 @@ final class DeviceModel {
   private final List<DeviceLinear> linears = new ArrayList<>();
   private final List<BlockPlan> plans = new ArrayList<>();
   private final DeviceNorm finalNorm;
-  private final @Nullable DeviceLinear head;
+  private final DeviceLinear head;
 
   /** A linear, or several as one, and the column of the block's buffer where its output starts. */
   record Output(DeviceLinear linear, int column) {}
@@ -70,7 +69,10 @@ final class DeviceModel {
       plans.add(plan(plan, block, config));
     }
     finalNorm = new DeviceNorm(vectors, source.finalNorm(), config.normEpsilon());
-    head = sharesEmbedding() ? null : linear(plan, List.of(source.head()), 16);
+    head =
+        sharesEmbedding()
+            ? DeviceLinear.over(embedding, source.head())
+            : linear(plan, List.of(source.head()), 16);
   }
 
   /** Whether the head reads the table that the embedding reads. */
@@ -207,11 +209,8 @@ final class DeviceModel {
     return finalNorm;
   }
 
-  DeviceWeights head() {
-    if (head != null) {
-      return head.weights();
-    }
-    WeightMatrix.Dense table = source.embedding();
-    return new DeviceWeights.Dense(table.dtype(), table.rows(), table.columns(), embedding.range());
+  /** The head. */
+  DeviceLinear head() {
+    return head;
   }
 }

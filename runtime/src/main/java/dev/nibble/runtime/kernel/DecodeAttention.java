@@ -177,12 +177,12 @@ public final class DecodeAttention {
         args);
   }
 
-  /** As many blocks for a head as fill the device twice. */
+  /** The most that leaves a multiprocessor no more blocks than it runs at once. */
   private int splits(int blocks) {
-    int splits = 1;
-    while (splits < attention_decode_h.ATTENTION_DECODE_SPLITS()
-        && splits * blocks < 2 * multiprocessors) {
-      splits *= 2;
+    int most = (cache.bits() == 16 ? 3 : 4) * multiprocessors;
+    int splits = attention_decode_h.ATTENTION_DECODE_SPLITS();
+    while (splits > 1 && splits * blocks > most) {
+      splits /= 2;
     }
     return splits;
   }

@@ -47,7 +47,8 @@ public final class LargeGemm {
   public record CodeScales(ActivationCodes codes, DeviceRange rowSums) {}
 
   /**
-   * Whether codes of activations are multiplied as integers, and not as halves.
+   * Whether codes of activations are multiplied as integers, and not as halves. Halves take weights
+   * in groups: on an H200 the integer kernel's answers for those were wrong.
    *
    * @param weights of the product
    * @return how the activations must be tiled
@@ -56,10 +57,7 @@ public final class LargeGemm {
     return switch (weights) {
       case DeviceWeights.Dense _ -> InputTiler.Kind.CODES_TO_HALVES;
       case DeviceWeights.Packed packed ->
-          packed.columns() > WIDEST_CODES
-                  || (packed.layout().bits() == 8
-                      && packed.layout().groupSize() != 0
-                      && packed.zeros() != null)
+          packed.columns() > WIDEST_CODES || packed.layout().groupSize() != 0
               ? InputTiler.Kind.CODES_TO_HALVES
               : InputTiler.Kind.CODES;
     };

@@ -173,31 +173,10 @@ public final class PackedGemv {
           (long) Short.BYTES * columns);
       gemv_args.epsilon(struct, norm.epsilon);
     }
-    boolean halves = result != Result.STORE_FLOAT && result != Result.ADD_FLOAT;
     long padded = 0;
     for (int i = 0; i < parts.size(); i++) {
-      Part part = parts.get(i);
-      MemorySegment segment = gemv_args.segments(struct, i);
-      int rows = part.rows;
-      padded += Math.ceilDiv(rows, PackedLayout.ROW_BLOCK) * (long) PackedLayout.ROW_BLOCK;
-      if (i == 0 || result != Result.SWIGLU_HALF) {
-        StructPointers.set(
-            segment,
-            gemv_segment.y$offset(),
-            part.y.require("y", tokens, rows, halves ? Short.BYTES : Float.BYTES, 1));
-        gemv_segment.y_stride(segment, part.y.stride());
-      }
-      StructPointers.set(
-          segment, gemv_segment.bias$offset(), "bias", part.bias, (long) Float.BYTES * rows);
-      MatrixRows addend = part.addend;
-      if (addend != null) {
-        StructPointers.set(
-            segment,
-            gemv_segment.addend$offset(),
-            addend.require("addend", tokens, rows, Float.BYTES, 1));
-        gemv_segment.addend_stride(segment, addend.stride());
-      }
-      gemv_segment.rows(segment, rows);
+      padded += paddedRows(parts.get(i));
+      write(gemv_args.segments(struct, i), parts.get(i), tokens, result, i);
     }
     if (padded != layout.paddedRows()) {
       throw new IllegalArgumentException(
@@ -219,7 +198,36 @@ public final class PackedGemv {
         struct);
   }
 
-  private static int epilogue(Result result) {
+  /** Rows of a part's weights. */
+  static long paddedRows(Part part) {
+    return Math.ceilDiv(part.rows, PackedLayout.ROW_BLOCK) * (long) PackedLayout.ROW_BLOCK;
+  }
+
+  /** Fills a segment of a kernel's struct. */
+  static void write(MemorySegment segment, Part part, int tokens, Result result, int index) {
+    int rows = part.rows;
+    boolean halves = result != Result.STORE_FLOAT && result != Result.ADD_FLOAT;
+    if (index == 0 || result != Result.SWIGLU_HALF) {
+      StructPointers.set(
+          segment,
+          gemv_segment.y$offset(),
+          part.y.require("y", tokens, rows, halves ? Short.BYTES : Float.BYTES, 1));
+      gemv_segment.y_stride(segment, part.y.stride());
+    }
+    StructPointers.set(
+        segment, gemv_segment.bias$offset(), "bias", part.bias, (long) Float.BYTES * rows);
+    MatrixRows addend = part.addend;
+    if (addend != null) {
+      StructPointers.set(
+          segment,
+          gemv_segment.addend$offset(),
+          addend.require("addend", tokens, rows, Float.BYTES, 1));
+      gemv_segment.addend_stride(segment, addend.stride());
+    }
+    gemv_segment.rows(segment, rows);
+  }
+
+  static int epilogue(Result result) {
     return switch (result) {
       case STORE_HALF -> gemv_h.GEMV_STORE_F16();
       case STORE_FLOAT -> gemv_h.GEMV_STORE_F32();

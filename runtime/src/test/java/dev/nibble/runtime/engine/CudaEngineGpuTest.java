@@ -18,6 +18,7 @@ import dev.nibble.runtime.model.ModelOptions;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -34,6 +35,14 @@ class CudaEngineGpuTest {
 
   private static final double SCHEME_ERROR = 2e-3;
   private static final double CLEAR_GAP = 0.05;
+
+  /** Between the products of prompts and those of decode steps. */
+  private static final double STEP_GAP = 0.3;
+
+  /** Few codes, of which one on a rounding edge moves much. */
+  private static final List<String> CODES_FLIP = List.of("A4", "A6", "KV4", "KV3");
+
+  private static final double FLIPPED_CODES = 0.15;
 
   @TempDir Path folder;
 
@@ -129,10 +138,66 @@ class CudaEngineGpuTest {
     try (Engine cpu = TestModels.cpu(packed, ModelOptions.DEFAULT);
         Engine gpu = gpu(packed, ModelOptions.DEFAULT)) {
       double prompt = error(TestModels.logits(cpu, tokens), TestModels.logits(gpu, tokens));
-      boolean coarse = scheme.contains("A4") || scheme.contains("KV4") || scheme.contains("KV3");
-      double limit = coarse ? 10 * SCHEME_ERROR : SCHEME_ERROR;
+      boolean flips = CODES_FLIP.stream().anyMatch(scheme::contains);
+      double limit = flips ? FLIPPED_CODES : SCHEME_ERROR;
       assertTrue(prompt <= limit, () -> scheme + ": error " + prompt);
+      if (!flips) {
+        assertStepsAgree(gpu, tokens, scheme);
+      }
     }
+  }
+
+  /** Decode steps choose what the logits of the same tokens as a prompt say. */
+  private static void assertStepsAgree(Engine engine, int[] tokens, String scheme) {
+    float[] logits = TestModels.logits(engine, tokens);
+    int vocab = engine.vocabSize();
+    try (Sequence sequence = engine.open(SamplingParameters.GREEDY)) {
+      Sequence[] batch = {sequence};
+      engine.append(sequence, new int[] {tokens[0]});
+      for (int i = 1; i < tokens.length; i++) {
+        int[] token = {tokens[i]};
+        engine.step(batch, 1, token);
+        int best = Sampler.argmax(logits, i * vocab, vocab);
+        float gap = logits[i * vocab + best] - logits[i * vocab + token[0]];
+        assertTrue(gap <= STEP_GAP, scheme + ": token " + i + " differs at a gap of " + gap);
+      }
+    }
+  }
+
+  @Test
+  void packedSequencesAmongOthers() throws IOException {
+    Path packed = folder.resolve("packed");
+    FolderQuantizer.quantize(
+        new Request(TestModels.books8m(), packed, QuantScheme.parse("W4A16g128"), Existing.KEEP, 2),
+        Listener.SILENT);
+    int[] prompt = text(17);
+    try (Engine engine = gpu(packed, new ModelOptions(256, 64, 0))) {
+      int[] alone = TestModels.generate(engine, SamplingParameters.GREEDY, prompt, 40);
+      for (int count : new int[] {2, 3, 4, 5, 8, 33, 64}) {
+        assertArrayEquals(alone, among(engine, prompt, count), "among " + count);
+      }
+    }
+  }
+
+  /** What a prompt continues with in a batch of so many. */
+  private static int[] among(Engine engine, int[] prompt, int count) {
+    Random random = new Random(SEED);
+    Sequence[] batch = new Sequence[count];
+    int[] tokens = new int[count];
+    for (int i = 0; i < count; i++) {
+      batch[i] = engine.open(SamplingParameters.GREEDY);
+      tokens[i] =
+          engine.prefill(batch[i], i == count / 2 ? prompt : random.ints(1 + i, 0, 8192).toArray());
+    }
+    int[] among = new int[40];
+    for (int i = 0; i < among.length; i++) {
+      among[i] = tokens[count / 2];
+      engine.step(batch, count, tokens);
+    }
+    for (Sequence sequence : batch) {
+      sequence.close();
+    }
+    return among;
   }
 
   @Test
@@ -145,23 +210,7 @@ class CudaEngineGpuTest {
         assertArrayEquals(
             alone, TestModels.generate(engine, SamplingParameters.GREEDY, prompt, 40));
       }
-      Random random = new Random(SEED);
-      Sequence[] batch = new Sequence[64];
-      int[] tokens = new int[64];
-      for (int i = 0; i < batch.length; i++) {
-        batch[i] = engine.open(SamplingParameters.GREEDY);
-        tokens[i] =
-            engine.prefill(batch[i], i == 37 ? prompt : random.ints(1 + i, 0, 8192).toArray());
-      }
-      int[] among = new int[40];
-      for (int i = 0; i < among.length; i++) {
-        among[i] = tokens[37];
-        engine.step(batch, 64, tokens);
-      }
-      assertArrayEquals(alone, among, "-Dtests.seed=" + SEED);
-      for (Sequence sequence : batch) {
-        sequence.close();
-      }
+      assertArrayEquals(alone, among(engine, prompt, 64), "-Dtests.seed=" + SEED);
     }
   }
 

@@ -1,0 +1,98 @@
+package dev.nibble.runtime.engine;
+
+import dev.nibble.runtime.cuda.DeviceRange;
+import dev.nibble.runtime.cuda.Stream;
+import dev.nibble.runtime.kernel.DenseGemv;
+import dev.nibble.runtime.kernel.DeviceWeights;
+import dev.nibble.runtime.kernel.MatrixRows;
+import dev.nibble.runtime.kernel.PackedGemv;
+import dev.nibble.runtime.kernel.PackedGemv.Part;
+import dev.nibble.runtime.kernel.PackedGemv.Result;
+import dev.nibble.runtime.kernel.SkinnyGemm;
+import dev.nibble.runtime.model.Linear;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Products of the few tokens of a decode step with unquantized inputs: those of up to 4 tokens
+ * stream the weights and do the norm before and the function behind themselves. A token's result is
+ * the same in every batch.
+ */
+final class DecodeProducts {
+  private final Stream stream;
+  private final CudaKernels kernels;
+  private final CudaWorkspace work;
+
+  DecodeProducts(Stream stream, CudaKernels kernels, CudaWorkspace work) {
+    this.stream = stream;
+    this.kernels = kernels;
+    this.work = work;
+  }
+
+  /** Whether it does a linear for so many tokens. */
+  boolean takes(DeviceLinear linear, int rows) {
+    return linear.rule() == null && rows <= Math.min(SkinnyGemm.MAX_TOKENS, DenseGemv.MAX_TOKENS);
+  }
+
+  /** y = linear(norm(residual)), or what becomes of it. */
+  void normed(DeviceNorm norm, DeviceLinear linear, int rows, Result result, MatrixRows y) {
+    PackedGemv.Norm fused = linear.weights() instanceof DeviceWeights.Packed ? norm.fused() : null;
+    if (fused == null) {
+      kernels
+          .norm()
+          .launch(stream, norm.weights(), work.residual(), 0, rows, work.normed(), null, null);
+      multiply(linear, work.normed(), null, rows, result, y);
+    } else {
+      multiply(linear, work.residual(), fused, rows, result, y);
+    }
+  }
+
+  /** y = linear(x), or what becomes of it. */
+  void multiply(DeviceLinear linear, MatrixRows x, int rows, Result result, MatrixRows y) {
+    multiply(linear, x, null, rows, result, y);
+  }
+
+  private void multiply(
+      DeviceLinear linear,
+      MatrixRows x,
+      PackedGemv.@Nullable Norm norm,
+      int rows,
+      Result result,
+      MatrixRows y) {
+    List<Part> parts = parts(linear, result, y);
+    switch (linear.weights()) {
+      case DeviceWeights.Dense dense ->
+          kernels.denseGemv().multiply(stream, dense, x, rows, parts, result);
+      case DeviceWeights.Packed packed -> {
+        if (kernels.gemv().takes(packed, rows, result)) {
+          kernels.gemv().multiply(stream, packed, x, norm, rows, parts, result);
+        } else {
+          SkinnyGemm.Split split = work.split();
+          kernels.skinny().split(stream, packed.layout(), x, norm, rows, split);
+          kernels.skinny().multiply(stream, packed, split, rows, parts, result);
+        }
+      }
+    }
+  }
+
+  private static List<Part> parts(DeviceLinear linear, Result result, MatrixRows y) {
+    int elementBytes =
+        result == Result.STORE_FLOAT || result == Result.ADD_FLOAT ? Float.BYTES : Short.BYTES;
+    List<Part> parts = new ArrayList<>();
+    DeviceRange bias = linear.bias();
+    for (int i = 0; i < linear.parts().size(); i++) {
+      Linear part = linear.parts().get(i);
+      int offset = linear.offset(i);
+      parts.add(
+          new Part(
+              part.out(),
+              bias == null
+                  ? null
+                  : bias.slice((long) Float.BYTES * offset, (long) Float.BYTES * part.out()),
+              null,
+              y.from(offset, elementBytes)));
+    }
+    return parts;
+  }
+}

@@ -1,0 +1,145 @@
+package dev.nibble.runtime.kernel;
+
+import dev.nibble.bindings.kernels.dense_gemv_args;
+import dev.nibble.bindings.kernels.dense_gemv_h;
+import dev.nibble.quantizer.format.DType;
+import dev.nibble.runtime.cuda.Dim3;
+import dev.nibble.runtime.cuda.Kernel;
+import dev.nibble.runtime.cuda.LaunchConfig;
+import dev.nibble.runtime.cuda.Stream;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/** Launches the dense_gemv kernels: weights of 16 bits times up to 64 tokens. */
+public final class DenseGemv {
+  /** Most tokens of a launch. */
+  public static final int MAX_TOKENS = dense_gemv_h.DENSE_GEMV_MAX_TOKENS();
+
+  private static final int VECTOR = 8;
+  private static final int WARP = 32;
+
+  private final KernelCatalog kernels;
+  private final int multiprocessors;
+  private final int mostShared;
+  private final LaunchConfig.Start start;
+  private final Map<String, Kernel> loaded = new HashMap<>();
+  private @Nullable MemorySegment args;
+
+  /**
+   * Finds the kernels' image; a kernel is loaded when it is first used.
+   *
+   * @param kernels of the device
+   */
+  public DenseGemv(KernelCatalog kernels) {
+    this.kernels = kernels;
+    multiprocessors = kernels.device().properties().multiprocessors();
+    mostShared = kernels.device().properties().sharedBytesPerBlock();
+    start = kernels.earliestStart();
+  }
+
+  /**
+   * Enqueues the products. Asynchronous with respect to the host.
+   *
+   * @param stream runs it
+   * @param weights of all parts, one after the other, each but a single one padded to 64 rows
+   * @param x fp16 [tokens, columns], its stride a multiple of 8
+   * @param tokens 1 to {@link #MAX_TOKENS}
+   * @param parts the linears, in the order of their weights
+   * @param result what becomes of the products
+   */
+  public void multiply(
+      Stream stream,
+      DeviceWeights.Dense weights,
+      MatrixRows x,
+      int tokens,
+      List<PackedGemv.Part> parts,
+      PackedGemv.Result result) {
+    if (tokens > MAX_TOKENS
+        || parts.isEmpty()
+        || parts.size() > dense_gemv_h.DENSE_GEMV_MAX_SEGMENTS()) {
+      throw new IllegalArgumentException(parts.size() + " linears of " + tokens + " tokens");
+    }
+    int columns = weights.columns();
+    int width = width(columns, tokens);
+    Kernel kernel = kernel(weights.dtype(), width);
+    MemorySegment struct = args;
+    if (struct == null) {
+      struct = kernel.newArguments(dense_gemv_args.sizeof());
+      args = struct;
+    }
+    struct.fill((byte) 0);
+    long row = 0;
+    long tiles = 0;
+    for (int i = 0; i < parts.size(); i++) {
+      PackedGemv.Part part = parts.get(i);
+      long rows = parts.size() == 1 ? part.rows() : PackedGemv.paddedRows(part);
+      if (row + rows > weights.rows()) {
+        throw new IllegalArgumentException(
+            "parts of more rows than the weights' " + weights.rows());
+      }
+      struct.set(
+          ValueLayout.JAVA_LONG,
+          dense_gemv_args.weights$offset() + (long) Long.BYTES * i,
+          weights.data().address() + Short.BYTES * row * columns);
+      PackedGemv.write(dense_gemv_args.segments(struct, i), part, tokens, result, i);
+      row += rows;
+      tiles += Math.ceilDiv(part.rows(), dense_gemv_h.DENSE_GEMV_ROWS());
+    }
+    StructPointers.set(
+        struct, dense_gemv_args.x$offset(), x.require("x", tokens, columns, Short.BYTES, VECTOR));
+    dense_gemv_args.weight_stride(struct, columns);
+    dense_gemv_args.x_stride(struct, x.stride());
+    dense_gemv_args.columns(struct, columns);
+    dense_gemv_args.tokens(struct, tokens);
+    dense_gemv_args.segment_count(struct, parts.size());
+    dense_gemv_args.epilogue(struct, PackedGemv.epilogue(result));
+    long items = result == PackedGemv.Result.SWIGLU_HALF ? tiles / 2 : tiles;
+    int blocks = width == VECTOR ? 2 * multiprocessors : multiprocessors;
+    kernel.launch(
+        stream,
+        new LaunchConfig(
+            Dim3.of((int) Math.min(items, blocks)),
+            Dim3.of(WARP * dense_gemv_h.DENSE_GEMV_WARPS()),
+            sharedBytes(columns, tokens, width),
+            start),
+        struct);
+  }
+
+  private Kernel kernel(DType dtype, int width) {
+    String name = "dense_gemv_" + (dtype == DType.BF16 ? "bf16_m" : "f16_m") + width;
+    return loaded.computeIfAbsent(
+        name,
+        _ -> {
+          Kernel kernel = kernels.kernel("dense_gemv", name);
+          kernel.allowSharedBytes(mostShared);
+          return kernel;
+        });
+  }
+
+  /** Tokens of the kernel to take. */
+  private int width(int columns, int tokens) {
+    int width = VECTOR;
+    while (width < tokens) {
+      width *= 2;
+    }
+    return width == VECTOR && sharedBytes(columns, tokens, width) > mostShared ? 2 * VECTOR : width;
+  }
+
+  private static int sharedBytes(int columns, int tokens, int width) {
+    int unit = dense_gemv_h.DENSE_GEMV_BLOCK_COLUMNS();
+    long padded = Math.ceilDiv(columns, unit) * (long) unit;
+    long x = width == VECTOR ? tokens * (2 * padded + 64) : 0;
+    int batch = tokens < 16 ? 32 / tokens / 2 * 2 : 2;
+    return Math.toIntExact(
+        x
+            + (long) batch
+                * dense_gemv_h.DENSE_GEMV_WARPS()
+                * dense_gemv_h.DENSE_GEMV_ROWS()
+                * tokens
+                * Float.BYTES);
+  }
+}

@@ -1,0 +1,242 @@
+package dev.nibble.runtime.kernel;
+
+import dev.nibble.bindings.kernels.skinny_args;
+import dev.nibble.bindings.kernels.skinny_h;
+import dev.nibble.bindings.kernels.x_split_args;
+import dev.nibble.bindings.kernels.x_split_h;
+import dev.nibble.quantizer.format.PackedLayout;
+import dev.nibble.runtime.cuda.DeviceRange;
+import dev.nibble.runtime.cuda.Dim3;
+import dev.nibble.runtime.cuda.Kernel;
+import dev.nibble.runtime.cuda.LaunchConfig;
+import dev.nibble.runtime.cuda.Stream;
+import java.lang.foreign.MemorySegment;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Launches x_split and the skinny kernels: packed weights times up to 64 tokens of 16 bits, with
+ * the result that {@link PackedGemv} has for each of them.
+ */
+public final class SkinnyGemm {
+  /** Most tokens of a launch. */
+  public static final int MAX_TOKENS = skinny_h.SKINNY_MAX_TOKENS();
+
+  private static final int VECTOR = 8;
+  private static final int RUN_OF_CHANNELS = 128;
+  private static final int SHORTEST_RUN = 32;
+  private static final int RUN_BYTES = 8;
+  private static final int NARROWEST = 32;
+
+  private final KernelCatalog kernels;
+  private final int mostShared;
+  private final LaunchConfig.Start start;
+  private final Map<String, Kernel> loaded = new HashMap<>();
+  private @Nullable MemorySegment splitArgs;
+  private @Nullable MemorySegment args;
+
+  /**
+   * Finds the kernels' images; a kernel is loaded when it is first used.
+   *
+   * @param kernels of the device
+   */
+  public SkinnyGemm(KernelCatalog kernels) {
+    this.kernels = kernels;
+    mostShared = kernels.device().properties().sharedBytesPerBlock();
+    start = kernels.earliestStart();
+  }
+
+  /**
+   * Room for split inputs.
+   *
+   * @param parts int8 parts
+   * @param runs scales and sums of their runs
+   * @param scales float, one a token
+   */
+  public record Split(DeviceRange parts, DeviceRange runs, DeviceRange scales) {}
+
+  /**
+   * Size of {@link Split#parts}.
+   *
+   * @param tokens most tokens
+   * @param columns most columns of a token
+   * @return bytes
+   */
+  public static long partBytes(int tokens, int columns) {
+    return 2L * tokens * ActivationCodes.codeStride(columns);
+  }
+
+  /**
+   * Size of {@link Split#runs}.
+   *
+   * @param tokens most tokens
+   * @param columns most columns of a token
+   * @return bytes
+   */
+  public static long runBytes(int tokens, int columns) {
+    return ActivationCodes.codeStride(columns) / SHORTEST_RUN * even(tokens) * RUN_BYTES;
+  }
+
+  private static int even(int tokens) {
+    return tokens + (tokens & 1);
+  }
+
+  private static int run(PackedLayout layout) {
+    return layout.groupSize() == 0 ? RUN_OF_CHANNELS : layout.groupSize();
+  }
+
+  /**
+   * Enqueues the splitting of inputs. Asynchronous with respect to the host.
+   *
+   * @param stream runs it
+   * @param layout of the weights that they will meet
+   * @param x fp16 [tokens, columns], or float where there is a norm; its stride a multiple of 8
+   * @param norm what is done to x first, if anything
+   * @param tokens 1 to {@link #MAX_TOKENS}
+   * @param split receives the parts
+   */
+  public void split(
+      Stream stream,
+      PackedLayout layout,
+      MatrixRows x,
+      PackedGemv.@Nullable Norm norm,
+      int tokens,
+      Split split) {
+    int columns = layout.columns();
+    Kernel kernel = kernel("x_split", "x_split_g" + run(layout));
+    MemorySegment struct = splitArgs;
+    if (struct == null) {
+      struct = kernel.newArguments(x_split_args.sizeof());
+      splitArgs = struct;
+    }
+    struct.fill((byte) 0);
+    StructPointers.set(
+        struct,
+        x_split_args.x$offset(),
+        x.require("x", tokens, columns, norm == null ? Short.BYTES : Float.BYTES, VECTOR));
+    if (norm != null) {
+      StructPointers.set(
+          struct,
+          x_split_args.norm_weight$offset(),
+          norm.weight().require("norm weight", (long) Float.BYTES * columns));
+      StructPointers.set(
+          struct,
+          x_split_args.channel_order$offset(),
+          "channel order",
+          norm.order(),
+          (long) Short.BYTES * columns);
+      x_split_args.epsilon(struct, norm.epsilon());
+    }
+    StructPointers.set(
+        struct,
+        x_split_args.parts$offset(),
+        split.parts.require("parts", partBytes(tokens, columns)));
+    StructPointers.set(
+        struct, x_split_args.runs$offset(), split.runs.require("runs", runBytes(tokens, columns)));
+    StructPointers.set(
+        struct,
+        x_split_args.token_scales$offset(),
+        split.scales.require("scales", (long) Float.BYTES * tokens));
+    x_split_args.x_stride(struct, x.stride());
+    x_split_args.run_stride(struct, even(tokens));
+    x_split_args.columns(struct, columns);
+    kernel.launch(
+        stream,
+        new LaunchConfig(Dim3.of(tokens), Dim3.of(x_split_h.X_SPLIT_THREADS()), 0, start),
+        struct);
+  }
+
+  /**
+   * Enqueues the products. Asynchronous with respect to the host.
+   *
+   * @param stream runs it
+   * @param weights of all parts, each padded to whole blocks of 64 rows
+   * @param split inputs
+   * @param tokens as many as were split
+   * @param parts the linears, in the order of their weights
+   * @param result what becomes of the products
+   */
+  public void multiply(
+      Stream stream,
+      DeviceWeights.Packed weights,
+      Split split,
+      int tokens,
+      List<PackedGemv.Part> parts,
+      PackedGemv.Result result) {
+    PackedLayout layout = weights.layout();
+    if (tokens > MAX_TOKENS || parts.isEmpty() || parts.size() > 3) {
+      throw new IllegalArgumentException(parts.size() + " linears of " + tokens + " tokens");
+    }
+    int width = NARROWEST;
+    while (width < 2 * tokens) {
+      width *= 2;
+    }
+    Kernel kernel =
+        kernel("skinny_w" + layout.bits(), "skinny_w" + layout.bits() + "a16_n" + width);
+    MemorySegment struct = args;
+    if (struct == null) {
+      struct = kernel.newArguments(skinny_args.sizeof());
+      args = struct;
+    }
+    struct.fill((byte) 0);
+    StructPointers.set(struct, skinny_args.qweight$offset(), weights.codes().address());
+    StructPointers.set(struct, skinny_args.scales$offset(), weights.scales().address());
+    DeviceRange zeros = weights.zeros();
+    StructPointers.set(struct, skinny_args.zeros$offset(), zeros == null ? 0 : zeros.address());
+    StructPointers.set(
+        struct,
+        skinny_args.x$offset(),
+        split.parts.require("parts", partBytes(tokens, layout.columns())));
+    StructPointers.set(
+        struct,
+        skinny_args.runs$offset(),
+        split.runs.require("runs", runBytes(tokens, layout.columns())));
+    StructPointers.set(
+        struct,
+        skinny_args.token_scales$offset(),
+        split.scales.require("scales", (long) Float.BYTES * tokens));
+    long padded = 0;
+    for (int i = 0; i < parts.size(); i++) {
+      padded += PackedGemv.paddedRows(parts.get(i));
+      PackedGemv.write(skinny_args.segments(struct, i), parts.get(i), tokens, result, i);
+    }
+    if (padded != layout.paddedRows()) {
+      throw new IllegalArgumentException(
+          "parts of " + padded + " rows, weights of " + layout.paddedRows());
+    }
+    skinny_args.columns(struct, layout.columns());
+    skinny_args.tokens(struct, tokens);
+    skinny_args.group_size(struct, layout.groupSize());
+    skinny_args.run_stride(struct, even(tokens));
+    skinny_args.segment_count(struct, parts.size());
+    skinny_args.epilogue(struct, PackedGemv.epilogue(result));
+    long blocks = padded / skinny_h.SKINNY_ROWS();
+    int stage =
+        skinny_h.SKINNY_ROWS() * skinny_h.SKINNY_COLUMNS() / Byte.SIZE * layout.bits()
+            + width * skinny_h.SKINNY_COLUMNS()
+            + 3 * Float.BYTES * skinny_h.SKINNY_ROWS()
+            + 16 * width;
+    kernel.launch(
+        stream,
+        new LaunchConfig(
+            Dim3.of(Math.toIntExact(result == PackedGemv.Result.SWIGLU_HALF ? blocks / 2 : blocks)),
+            Dim3.of(skinny_h.SKINNY_THREADS()),
+            skinny_h.SKINNY_STAGES() * stage,
+            start),
+        struct);
+  }
+
+  private Kernel kernel(String image, String name) {
+    return loaded.computeIfAbsent(
+        name,
+        _ -> {
+          Kernel kernel = kernels.kernel(image, name);
+          if (!image.equals("x_split")) {
+            kernel.allowSharedBytes(mostShared);
+          }
+          return kernel;
+        });
+  }
+}
