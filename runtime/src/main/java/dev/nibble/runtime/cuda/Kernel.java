@@ -17,7 +17,11 @@ public final class Kernel {
   private final String name;
   private final MemorySegment function;
   private final MemorySegment launch;
-  private final MemorySegment attribute;
+
+  /** Of a launch in clusters, and of one that may start early, one after the other. */
+  private final MemorySegment clusterAttribute;
+
+  private final MemorySegment startAttribute;
   private final MemorySegment parameters;
 
   Kernel(KernelLibrary library, String name, MemorySegment function) {
@@ -26,13 +30,15 @@ public final class Kernel {
     this.function = function;
     Arena arena = library.arena();
     launch = CUlaunchConfig.allocate(arena);
-    attribute = CUlaunchAttribute.allocate(arena);
+    MemorySegment attributes = CUlaunchAttribute.allocateArray(2, arena);
+    clusterAttribute = CUlaunchAttribute.asSlice(attributes, 0);
+    startAttribute = CUlaunchAttribute.asSlice(attributes, 1);
     parameters = arena.allocate(ValueLayout.ADDRESS);
+    CUlaunchAttribute.id(clusterAttribute, cuda_constants.CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION());
     CUlaunchAttribute.id(
-        attribute, cuda_constants.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION());
+        startAttribute, cuda_constants.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION());
     CUlaunchAttributeValue.programmaticStreamSerializationAllowed(
-        CUlaunchAttribute.value(attribute), 1);
-    CUlaunchConfig.attrs(launch, attribute);
+        CUlaunchAttribute.value(startAttribute), 1);
   }
 
   /**
@@ -103,12 +109,22 @@ public final class Kernel {
     CUlaunchConfig.blockDimZ(launch, config.block().z());
     CUlaunchConfig.sharedMemBytes(launch, config.sharedBytes());
     CUlaunchConfig.hStream(launch, stream.handle());
-    CUlaunchConfig.numAttrs(
-        launch,
+    int attributes =
         switch (config.start()) {
           case AFTER_PREVIOUS -> 0;
           case WHEN_PREVIOUS_ALLOWS -> 1;
-        });
+        };
+    CUlaunchConfig.attrs(launch, startAttribute);
+    if (config.clustered()) {
+      MemorySegment cluster =
+          CUlaunchAttributeValue.clusterDim(CUlaunchAttribute.value(clusterAttribute));
+      CUlaunchAttributeValue.clusterDim.x(cluster, config.cluster().x());
+      CUlaunchAttributeValue.clusterDim.y(cluster, config.cluster().y());
+      CUlaunchAttributeValue.clusterDim.z(cluster, config.cluster().z());
+      CUlaunchConfig.attrs(launch, clusterAttribute);
+      attributes++;
+    }
+    CUlaunchConfig.numAttrs(launch, attributes);
     parameters.set(ValueLayout.ADDRESS, 0, arguments);
     library.device.check(
         "cuLaunchKernelEx",

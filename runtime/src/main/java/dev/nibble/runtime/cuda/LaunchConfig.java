@@ -8,8 +8,12 @@ package dev.nibble.runtime.cuda;
  * @param sharedBytes dynamic shared memory of a block; more than 48 KiB needs {@link
  *     Kernel#allowSharedBytes} first
  * @param start when it may start
+ * @param cluster blocks that run together and reach each other's shared memory (compute capability
+ *     9.0 and newer); a single block for none
  */
-public record LaunchConfig(Dim3 grid, Dim3 block, int sharedBytes, Start start) {
+public record LaunchConfig(Dim3 grid, Dim3 block, int sharedBytes, Start start, Dim3 cluster) {
+  private static final Dim3 ALONE = Dim3.of(1);
+
   /** When a kernel may start. */
   public enum Start {
     /** When the work before it is done. */
@@ -21,11 +25,26 @@ public record LaunchConfig(Dim3 grid, Dim3 block, int sharedBytes, Start start) 
     WHEN_PREVIOUS_ALLOWS
   }
 
-  /** Checks the size. */
+  /** Checks the sizes. */
   public LaunchConfig {
     if (sharedBytes < 0) {
       throw new IllegalArgumentException(sharedBytes + " bytes of shared memory");
     }
+    if (grid.x() % cluster.x() != 0 || grid.y() % cluster.y() != 0 || grid.z() % cluster.z() != 0) {
+      throw new IllegalArgumentException(grid + " in clusters of " + cluster);
+    }
+  }
+
+  /**
+   * A launch without clusters.
+   *
+   * @param grid blocks
+   * @param block threads of a block
+   * @param sharedBytes dynamic shared memory of a block
+   * @param start when it may start
+   */
+  public LaunchConfig(Dim3 grid, Dim3 block, int sharedBytes, Start start) {
+    this(grid, block, sharedBytes, start, ALONE);
   }
 
   /**
@@ -37,5 +56,9 @@ public record LaunchConfig(Dim3 grid, Dim3 block, int sharedBytes, Start start) 
    */
   public static LaunchConfig of(Dim3 grid, Dim3 block) {
     return new LaunchConfig(grid, block, 0, Start.AFTER_PREVIOUS);
+  }
+
+  boolean clustered() {
+    return !cluster.equals(ALONE);
   }
 }

@@ -210,6 +210,15 @@ class DeviceTest {
           new LaunchConfig(
               new Dim3(1, 2, 3), new Dim3(4, 5, 6), 7, LaunchConfig.Start.WHEN_PREVIOUS_ALLOWS),
           arguments);
+      kernel.launch(
+          stream,
+          new LaunchConfig(
+              new Dim3(1, 8, 1),
+              Dim3.of(32),
+              0,
+              LaunchConfig.Start.WHEN_PREVIOUS_ALLOWS,
+              new Dim3(1, 4, 1)),
+          arguments);
       kernel.launch(stream, LaunchConfig.of(Dim3.of(8), Dim3.of(9)), arguments);
     }
     assertEquals(
@@ -220,8 +229,29 @@ class DeviceTest {
                 new Dim3(4, 5, 6),
                 7,
                 List.of(cuda_constants.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION())),
+            new FakeDriver.Launch(
+                "act_quant",
+                new Dim3(1, 8, 1),
+                Dim3.of(32),
+                0,
+                List.of(
+                    cuda_constants.CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION(),
+                    cuda_constants.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION())),
             new FakeDriver.Launch("act_quant", new Dim3(8, 1, 1), new Dim3(9, 1, 1), 0, List.of())),
         driver.launches());
+  }
+
+  @Test
+  void aGridIsWholeClusters() {
+    assertThrows(
+        IllegalArgumentException.class,
+        () ->
+            new LaunchConfig(
+                new Dim3(1, 6, 1),
+                Dim3.of(32),
+                0,
+                LaunchConfig.Start.AFTER_PREVIOUS,
+                new Dim3(1, 4, 1)));
   }
 
   @Test

@@ -446,10 +446,11 @@ final class FakeDriver implements CudaDriver {
       return result;
     }
     List<Integer> attributes = new ArrayList<>();
-    if (CUlaunchConfig.numAttrs(config) > 0) {
-      attributes.add(
-          CUlaunchAttribute.id(
-              CUlaunchConfig.attrs(config).reinterpret(CUlaunchAttribute.sizeof())));
+    int count = CUlaunchConfig.numAttrs(config);
+    MemorySegment listed =
+        CUlaunchConfig.attrs(config).reinterpret(count * CUlaunchAttribute.sizeof());
+    for (int i = 0; i < count; i++) {
+      attributes.add(CUlaunchAttribute.id(CUlaunchAttribute.asSlice(listed, i)));
     }
     launches.add(
         new Launch(
