@@ -27,6 +27,8 @@ import dev.nibble.bindings.kernels.gemv_h;
 import dev.nibble.bindings.kernels.gemv_segment;
 import dev.nibble.bindings.kernels.kv_stage_args;
 import dev.nibble.bindings.kernels.kv_stage_h;
+import dev.nibble.bindings.kernels.outlier_columns_args;
+import dev.nibble.bindings.kernels.outlier_columns_h;
 import dev.nibble.bindings.kernels.rope_append_args;
 import dev.nibble.bindings.kernels.rope_append_h;
 import dev.nibble.bindings.kernels.row_norm_args;
@@ -80,6 +82,7 @@ class StructLayoutTest {
         attention_prefill_h.ATTENTION_PREFILL_ARGS_BYTES(), attention_prefill_args.sizeof());
     assertEquals(embedding_h.EMBEDDING_ARGS_BYTES(), embedding_args.sizeof());
     assertEquals(kv_stage_h.KV_STAGE_ARGS_BYTES(), kv_stage_args.sizeof());
+    assertEquals(outlier_columns_h.OUTLIER_COLUMNS_ARGS_BYTES(), outlier_columns_args.sizeof());
     assertEquals(row_norm_h.ROW_NORM_ARGS_BYTES(), row_norm_args.sizeof());
     assertEquals(rope_append_h.ROPE_APPEND_ARGS_BYTES(), rope_append_args.sizeof());
     assertEquals(sample_h.SAMPLE_ARGS_BYTES(), sample_args.sizeof());
