@@ -37,15 +37,23 @@ final class BlockPass {
   final float[] normed;
 
   final float[] attentionInput;
-  final float[] query;
-  final float[] key;
-  final float[] value;
 
-  /** Before head norms and rounding. */
+  /** Before head norms and RoPE. */
   final float[] rawQuery;
 
   final float[] rawKey;
 
+  /** Before rounding. */
+  final float[] query;
+
+  final float[] key;
+  final float[] value;
+
+  /** As attention reads them, where they are rounded. */
+  final float[] roundedQuery;
+
+  final float[] roundedKey;
+  final float[] roundedValue;
   final float[] attended;
   final float[] outputInput;
   final float[] logSums;
@@ -82,6 +90,9 @@ final class BlockPass {
     query = array(config.rows(LinearRole.QUERY));
     key = array(config.rows(LinearRole.KEY));
     value = array(config.rows(LinearRole.VALUE));
+    roundedQuery = array(config.rows(LinearRole.QUERY));
+    roundedKey = array(config.rows(LinearRole.KEY));
+    roundedValue = array(config.rows(LinearRole.VALUE));
     rawQuery = array(config.rows(LinearRole.QUERY));
     rawKey = array(config.rows(LinearRole.KEY));
     attended = array(config.columns(LinearRole.OUTPUT));
@@ -164,16 +175,34 @@ final class BlockPass {
           turn(block.queryNorm(), rawQuery, query, heads, queryRotation, from, to);
           turn(block.keyNorm(), rawKey, key, kvHeads, keyRotation, from, to);
           if (precision.queryBits() < 16) {
-            FakeQuantizer.runs(
-                query, from * heads, to * heads, headDim, precision.queryBits(), query);
+            int bits = precision.queryBits();
+            FakeQuantizer.runs(query, from * heads, to * heads, headDim, bits, roundedQuery);
           }
           if (precision.kvBits() < 16) {
+            int first = from * kvHeads;
+            int end = to * kvHeads;
             int bits = precision.kvBits();
-            FakeQuantizer.cachedRuns(key, from * kvHeads, to * kvHeads, headDim, bits);
-            FakeQuantizer.cachedRuns(value, from * kvHeads, to * kvHeads, headDim, bits);
+            FakeQuantizer.cachedRuns(key, first, end, headDim, bits, roundedKey);
+            FakeQuantizer.cachedRuns(value, first, end, headDim, bits, roundedValue);
           }
         });
-    attention.forward(query, key, value, rows / context, attended, logSums);
+    attention.forward(
+        queries(precision), keys(precision), values(precision), rows / context, attended, logSums);
+  }
+
+  /** What attention reads. */
+  float[] queries(BlockPrecision precision) {
+    return precision.queryBits() < 16 ? roundedQuery : query;
+  }
+
+  /** As {@link #queries}. */
+  float[] keys(BlockPrecision precision) {
+    return precision.kvBits() < 16 ? roundedKey : key;
+  }
+
+  /** As {@link #queries}. */
+  float[] values(BlockPrecision precision) {
+    return precision.kvBits() < 16 ? roundedValue : value;
   }
 
   /** Head norm and RoPE of some rows. */
@@ -271,7 +300,7 @@ final class BlockPass {
         });
   }
 
-  private static void addBias(float[] x, float[] bias, int from, int to) {
+  static void addBias(float[] x, float[] bias, int from, int to) {
     for (int row = from; row < to; row++) {
       int at = row * bias.length;
       for (int i = 0; i < bias.length; i++) {

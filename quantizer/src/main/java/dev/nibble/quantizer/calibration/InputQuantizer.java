@@ -1,9 +1,6 @@
 package dev.nibble.quantizer.calibration;
 
-import dev.nibble.quantizer.tensor.FakeQuantizer;
-
 /** What happens to the inputs of the linears of one site. Thread-safe. */
-@FunctionalInterface
 public interface InputQuantizer {
   /** Inputs stay as they are. */
   InputQuantizer NONE =
@@ -22,14 +19,23 @@ public interface InputQuantizer {
   void quantize(float[] x, int from, int to, int width, float[] out);
 
   /**
+   * Takes the gradient of restored rows back; unless overridden it passes straight through.
+   *
+   * @param x [tokens, width], the inputs that were quantized
+   * @param from first row
+   * @param to one past the last
+   * @param width channels
+   * @param gradient of the outputs; becomes that of the inputs
+   */
+  default void backward(float[] x, int from, int to, int width, float[] gradient) {}
+
+  /**
    * Dynamic quantization per token, the default of every scheme.
    *
    * @param bits code width; 16 leaves inputs as they are
    * @return the quantizer
    */
   static InputQuantizer perToken(int bits) {
-    return bits >= 16
-        ? NONE
-        : (x, from, to, width, out) -> FakeQuantizer.runs(x, from, to, width, bits, out);
+    return bits >= 16 ? NONE : new PerTokenQuantizer(bits);
   }
 }

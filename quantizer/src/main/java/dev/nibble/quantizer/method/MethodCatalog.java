@@ -6,6 +6,11 @@ import java.util.OptionalInt;
 
 /** The methods that calibrate, by the names that {@code --method} takes. */
 public final class MethodCatalog {
+  private static final int DEFAULT_EPOCHS = 10;
+
+  /** Steps of each of the twenty rounds of adaptive rounding. */
+  private static final int DEFAULT_PAR_STEPS = 32;
+
   private MethodCatalog() {}
 
   /**
@@ -34,7 +39,9 @@ public final class MethodCatalog {
         "smoothquant",
         "smoothquant+gptq",
         "smoothquant+gptaq",
-        "rptq");
+        "rptq",
+        "omniquant",
+        "omniquant+par");
   }
 
   /**
@@ -64,6 +71,10 @@ public final class MethodCatalog {
         refuseEpochs(name, options);
         yield new Rptq(options.clusters().orElse(Rptq.DEFAULT_CLUSTERS));
       }
+      case "omniquant" -> new OmniQuant(options.epochs().orElse(DEFAULT_EPOCHS));
+      case "omniquant+par" ->
+          new OmniQuant(options.epochs().orElse(DEFAULT_EPOCHS))
+              .withAdaptiveRounding(DEFAULT_PAR_STEPS);
       default ->
           throw new IllegalArgumentException(
               "method " + name + ": unknown; there is: " + String.join(", ", names()));

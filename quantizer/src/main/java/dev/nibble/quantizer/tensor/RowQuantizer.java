@@ -11,31 +11,89 @@ final class RowQuantizer {
 
   private RowQuantizer() {}
 
-  /** out[to..] = the values that the codes of x[offset..] stand for. */
-  static void restore(float[] x, int offset, int length, int bits, float[] out, int to) {
+  /** out = the values that the codes of a run stand for. */
+  static void restore(float[] x, int offset, int length, int bits, float[] out) {
     float min = min(x, offset, length);
     float step = step(min, max(x, offset, length), bits);
     float zero = zero(min, step);
     float largest = (1 << bits) - 1;
-    for (int i = 0; i < length; i++) {
-      out[to + i] = (code(x[offset + i], step, zero, largest) - zero) * step;
+    for (int i = offset; i < offset + length; i++) {
+      out[i] = (code(x[i], step, zero, largest) - zero) * step;
+    }
+  }
+
+  /** As {@link #restore}, with the step and the minimum rounded to fp16 as a cache keeps them. */
+  static void restoreCached(float[] x, int offset, int length, int bits, float[] out) {
+    float min = min(x, offset, length);
+    float step = half(step(min, max(x, offset, length), bits));
+    float zero = zero(min, step);
+    float minimum = half(-zero * step);
+    float largest = (1 << bits) - 1;
+    for (int i = offset; i < offset + length; i++) {
+      out[i] = Math.fma(code(x[i], step, zero, largest), step, minimum);
     }
   }
 
   /**
-   * As {@link #restore}, in the packed cache's arithmetic: the step and the minimum are rounded to
-   * fp16.
+   * The gradient through {@link #restore} with roundings passed straight through and the zero held
+   * fixed: codes in range pass theirs on, and all of them move the step, which the largest and the
+   * smallest element share.
+   *
+   * @param dout gradient of the values
+   * @param dx receives the gradient of x; may be dout
    */
-  static void restoreCached(float[] x, int offset, int length, int bits) {
+  static void gradient(float[] x, int offset, int length, int bits, float[] dout, float[] dx) {
     float min = min(x, offset, length);
-    float step = step(min, max(x, offset, length), bits);
-    float rounded = Float.float16ToFloat(Float.floatToFloat16(step));
-    float zero = zero(min, rounded);
-    float minimum = Float.float16ToFloat(Float.floatToFloat16(-zero * rounded));
+    float max = max(x, offset, length);
+    gradient(x, offset, length, bits, min, max, step(min, max, bits), dout, dx);
+  }
+
+  /** As {@link #gradient}, of {@link #restoreCached}. */
+  static void gradientCached(
+      float[] x, int offset, int length, int bits, float[] dout, float[] dx) {
+    float min = min(x, offset, length);
+    float max = max(x, offset, length);
+    gradient(x, offset, length, bits, min, max, half(step(min, max, bits)), dout, dx);
+  }
+
+  private static void gradient(
+      float[] x,
+      int offset,
+      int length,
+      int bits,
+      float min,
+      float max,
+      float step,
+      float[] dout,
+      float[] dx) {
     float largest = (1 << bits) - 1;
+    float zero = zero(min, step);
+    double dstep = 0;
+    int smallestAt = -1;
+    int largestAt = -1;
     for (int i = offset; i < offset + length; i++) {
-      x[i] = Math.fma(code(x[i], rounded, zero, largest), rounded, minimum);
+      float d = dout[i];
+      float shifted = (float) Math.rint(x[i] / step) + zero;
+      if (shifted >= 0 && shifted <= largest) {
+        dstep += d * (shifted - zero - x[i] / step);
+        dx[i] = d;
+      } else {
+        dstep += d * ((shifted < 0 ? 0 : largest) - zero);
+        dx[i] = 0;
+      }
+      smallestAt = smallestAt < 0 && x[i] == min ? i : smallestAt;
+      largestAt = largestAt < 0 && x[i] == max ? i : largestAt;
     }
+    float range = max - min;
+    boolean moves = range > SMALLEST_STEP * largest && range < LARGEST_STEP * largest;
+    if (moves && smallestAt >= 0 && largestAt >= 0) {
+      dx[largestAt] += (float) (dstep / largest);
+      dx[smallestAt] -= (float) (dstep / largest);
+    }
+  }
+
+  private static float half(float x) {
+    return Float.float16ToFloat(Float.floatToFloat16(x));
   }
 
   static float min(float[] x, int offset, int length) {

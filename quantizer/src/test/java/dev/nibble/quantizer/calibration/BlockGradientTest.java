@@ -1,0 +1,183 @@
+package dev.nibble.quantizer.calibration;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.nibble.quantizer.format.Checkpoint;
+import dev.nibble.quantizer.format.LinearRole;
+import dev.nibble.quantizer.tensor.WorkerThreads;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** A block's forward pass and gradient against double precision and finite differences. */
+class BlockGradientTest {
+  private static final long SEED = Long.getLong("tests.seed", 20_261_122L);
+  private static final int CONTEXT = 70;
+
+  /** One array of parameters: the oracle's, and the gradient found for it. */
+  @SuppressWarnings("ArrayRecordComponent") // never compared
+  private record Case(String name, double[] parameters, float[] gradient) {}
+
+  @ParameterizedTest
+  @CsvSource({
+    "llama3, 16, 16, 16",
+    "qwen3, 16, 16, 16",
+    "opt, 16, 16, 16",
+    "llama3, 4, 4, 4",
+    "llama3, 16, 16, 3",
+    "qwen3, 6, 8, 8",
+    "opt, 4, 4, 4"
+  })
+  void equalsDoublePrecision(String model, int activationBits, int queryBits, int kvBits)
+      throws IOException {
+    TransformerBlock block = load(model);
+    BlockPrecision precision = precision(activationBits, queryBits, kvBits);
+    float[] x = inputs(block, CONTEXT);
+    ReferenceBlock reference = new ReferenceBlock(block, activationBits, queryBits, kvBits);
+    try (WorkerThreads workers = new WorkerThreads(2)) {
+      BlockPass pass = new BlockPass(block.config(), 0, CONTEXT, 2, workers);
+      System.arraycopy(x, 0, pass.x, 0, x.length);
+      System.arraycopy(x, 0, pass.x, x.length, x.length);
+      pass.forward(block, precision, 2 * CONTEXT, null);
+      double[] expected = reference.run(ReferenceBlock.doubles(x), pass);
+      double error = 0;
+      double norm = 0;
+      for (int i = 0; i < expected.length; i++) {
+        assertEquals(pass.y[i], pass.y[x.length + i], "windows do not meet");
+        error += Math.pow(expected[i] - pass.y[i], 2);
+        norm += Math.pow(expected[i] - x[i], 2);
+      }
+      assertTrue(Math.sqrt(error / norm) < 1e-5, "error " + Math.sqrt(error / norm));
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "llama3, 16, 16, 16", "qwen3, 16, 16, 16", "opt, 16, 16, 16",
+    "llama3, 4, 4, 4", "qwen3, 6, 8, 8", "opt, 8, 8, 8"
+  })
+  void equalsFiniteDifferences(String model, int activationBits, int queryBits, int kvBits)
+      throws IOException {
+    int tokens = 9;
+    TransformerBlock block = load(model);
+    Random random = new Random(SEED);
+    float[] x = inputs(block, tokens);
+    float[] dy = new float[x.length];
+    for (int i = 0; i < dy.length; i++) {
+      dy[i] = (float) random.nextGaussian();
+    }
+    ReferenceBlock reference = new ReferenceBlock(block, activationBits, queryBits, kvBits);
+    double[] inputs = ReferenceBlock.doubles(x);
+    for (Case found :
+        gradients(block, precision(activationBits, queryBits, kvBits), x, dy, reference)) {
+      for (int trial = 0; trial < 4; trial++) {
+        double[] direction = new double[found.parameters.length];
+        double analytic = 0;
+        double size = 0;
+        for (int i = 0; i < direction.length; i++) {
+          direction[i] = random.nextGaussian();
+          analytic += direction[i] * found.gradient[i];
+          size += (double) found.gradient[i] * found.gradient[i];
+        }
+        double step = 1e-6;
+        shift(found.parameters, direction, step);
+        double up = dot(reference.run(inputs), dy);
+        shift(found.parameters, direction, -2 * step);
+        double down = dot(reference.run(inputs), dy);
+        shift(found.parameters, direction, step);
+        double expected = (up - down) / (2 * step);
+        assertEquals(
+            expected,
+            analytic,
+            1e-3 * Math.sqrt(size) + 1e-4,
+            found.name + ", -Dtests.seed=" + SEED);
+      }
+    }
+  }
+
+  private static List<Case> gradients(
+      TransformerBlock block,
+      BlockPrecision precision,
+      float[] x,
+      float[] dy,
+      ReferenceBlock reference) {
+    List<Case> cases = new ArrayList<>();
+    int tokens = x.length / block.config().hiddenSize();
+    for (int threads = 1; threads <= 2; threads++) {
+      try (WorkerThreads workers = new WorkerThreads(threads)) {
+        BlockPass pass = new BlockPass(block.config(), 0, tokens, 1, workers);
+        System.arraycopy(x, 0, pass.x, 0, x.length);
+        pass.forward(block, precision, tokens, null);
+        reference.run(ReferenceBlock.doubles(x), pass);
+        BlockGradient gradient = new BlockGradient(pass);
+        System.arraycopy(dy, 0, gradient.dy, 0, dy.length);
+        gradient.backward(block, precision, tokens, BlockTrainer.Scope.ALL);
+        List<Case> found = new ArrayList<>();
+        for (LinearRole role : block.roles()) {
+          found.add(new Case(role + " weight", reference.weights.get(role), gradient.weight(role)));
+          gradient
+              .bias(role)
+              .ifPresent(g -> found.add(new Case(role + " bias", reference.biases.get(role), g)));
+        }
+        found.add(new Case("attention norm", reference.attentionNorm, gradient.attentionNorm));
+        found.add(new Case("MLP norm", reference.mlpNorm, gradient.mlpNorm));
+        found.add(
+            new Case(
+                "attention norm bias", reference.attentionNormBias, gradient.attentionNormBias));
+        found.add(new Case("MLP norm bias", reference.mlpNormBias, gradient.mlpNormBias));
+        for (int i = 0; i < cases.size(); i++) {
+          assertArrayEquals(cases.get(i).gradient, found.get(i).gradient, "threads");
+        }
+        cases = found;
+      }
+    }
+    return cases;
+  }
+
+  private static BlockPrecision precision(int activationBits, int queryBits, int kvBits) {
+    Map<InputSite, InputQuantizer> inputs = new EnumMap<>(InputSite.class);
+    for (InputSite site : InputSite.values()) {
+      inputs.put(site, InputQuantizer.perToken(activationBits));
+    }
+    return new BlockPrecision(inputs, queryBits, kvBits);
+  }
+
+  static TransformerBlock load(String model) throws IOException {
+    Path folder =
+        Path.of(System.getProperty("project.root"), "runtime/src/test/resources/tiny", model);
+    try (Checkpoint checkpoint = Checkpoint.open(folder)) {
+      return TransformerBlock.load(checkpoint, checkpoint.config(), 1);
+    }
+  }
+
+  private static float[] inputs(TransformerBlock block, int tokens) {
+    Random random = new Random(SEED + 1);
+    float[] x = new float[tokens * block.config().hiddenSize()];
+    for (int i = 0; i < x.length; i++) {
+      x[i] = (float) random.nextGaussian();
+    }
+    return x;
+  }
+
+  private static void shift(double[] x, double[] direction, double by) {
+    for (int i = 0; i < x.length; i++) {
+      x[i] += by * direction[i];
+    }
+  }
+
+  private static double dot(double[] x, float[] y) {
+    double sum = 0;
+    for (int i = 0; i < x.length; i++) {
+      sum += x[i] * y[i];
+    }
+    return sum;
+  }
+}
