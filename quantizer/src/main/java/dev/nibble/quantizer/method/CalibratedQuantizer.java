@@ -95,7 +95,7 @@ public final class CalibratedQuantizer {
       throws IOException {
     try (Checkpoint source = Checkpoint.open(request.source())) {
       FolderQuantizer.requireApart(request);
-      QuantizationPlan plan = QuantizationPlan.of(source, request.scheme());
+      QuantizationPlan.of(source, request.scheme());
       CalibrationWindows windows =
           CalibrationWindows.read(
               calibration.text(),
@@ -107,47 +107,87 @@ public final class CalibratedQuantizer {
       try (DestinationFolder destination =
           DestinationFolder.open(request.destination(), request.existing())) {
         SequencedMap<String, String> settings = settings(method, calibration);
-        int layers = source.config().layers();
-        List<LinearError> errors = new ArrayList<>();
-        ResumeFolder journal =
-            journal(
-                destination.resume(),
+        Job job =
+            new Job(
+                request,
+                method,
+                calibration,
+                windows,
+                settings,
                 fingerprint(source, request, method, settings, windows),
-                layers,
-                calibration.interrupted(),
-                (block, loss, of) -> {
-                  errors.addAll(of);
-                  listener.blockDone(block, layers, loss);
-                });
-        Summary summary =
-            source.reading(() -> {
-              work.run(
-                  request.threads(),
-                  journal,
-                  (block, done, total, loss) -> listener.step(block, layers, done, total, loss));
-              QuantizationPlan calibrated = CalibratedPlan.of(plan, source, journal);
-              return FolderQuantizer.write(
-                  source,
-                  calibrated,
-                  new QuantizationConfig(
-                      QuantizationConfig.FORMAT_VERSION,
-                      request.scheme(),
-                      method.name(),
-                      settings,
-                      Optional.of(windows.sha256()),
-                      calibrated.bitsPerWeight(source),
-                      plan.keptModules()),
-                  destination.partial(),
-                  request.threads(),
-                  listener,
-                  FolderQuantizer.MAX_SHARD_BYTES);
-            });
-        destination.commit();
-        DestinationFolder.delete(destination.resume());
-        errors.addAll(summary.linears());
-        return new Summary(
-            errors, summary.bitsPerWeight(), summary.sourceBytes(), summary.packedBytes());
+                destination,
+                listener);
+        if (!(method instanceof RotatedMethod)) {
+          return job.run(source, work);
+        }
+        Path rotated = destination.rotated();
+        DestinationFolder.delete(rotated);
+        Files.createDirectory(rotated);
+        source.reading(() -> {
+          RotatedFolder.write(source, rotated, calibration.seed(), request.threads());
+          return rotated;
+        });
+        try (Checkpoint copy = Checkpoint.open(rotated)) {
+          return job.run(
+              copy,
+              new BlockCalibration(copy, request.scheme(), windows, method, calibration.seed()));
+        }
       }
+    }
+  }
+
+  /** All that is known before the blocks are worked on. */
+  private record Job(
+      Request request,
+      BlockMethod method,
+      Calibration calibration,
+      CalibrationWindows windows,
+      SequencedMap<String, String> settings,
+      List<String> fingerprint,
+      DestinationFolder destination,
+      Listener listener) {
+    Summary run(Checkpoint source, BlockCalibration work) throws IOException {
+      QuantizationPlan plan = QuantizationPlan.of(source, request.scheme());
+      int layers = source.config().layers();
+      List<LinearError> errors = new ArrayList<>();
+      ResumeFolder journal =
+          journal(
+              destination.resume(),
+              fingerprint,
+              layers,
+              calibration.interrupted(),
+              (block, loss, of) -> {
+                errors.addAll(of);
+                listener.blockDone(block, layers, loss);
+              });
+      Summary summary =
+          source.reading(() -> {
+            work.run(
+                request.threads(),
+                journal,
+                (block, done, total, loss) -> listener.step(block, layers, done, total, loss));
+            QuantizationPlan calibrated = CalibratedPlan.of(plan, source, journal);
+            return FolderQuantizer.write(
+                source,
+                calibrated,
+                new QuantizationConfig(
+                    QuantizationConfig.FORMAT_VERSION,
+                    request.scheme(),
+                    method.name(),
+                    settings,
+                    Optional.of(windows.sha256()),
+                    calibrated.bitsPerWeight(source),
+                    plan.keptModules()),
+                destination.partial(),
+                request.threads(),
+                listener,
+                FolderQuantizer.MAX_SHARD_BYTES);
+          });
+      destination.commit();
+      DestinationFolder.delete(destination.resume());
+      errors.addAll(summary.linears());
+      return new Summary(
+          errors, summary.bitsPerWeight(), summary.sourceBytes(), summary.packedBytes());
     }
   }
 

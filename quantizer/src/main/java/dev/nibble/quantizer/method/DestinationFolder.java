@@ -85,6 +85,11 @@ final class DestinationFolder implements AutoCloseable {
     return sibling(folder, ".resume");
   }
 
+  /** Where a copy of the source may lie while it is worked on; {@link #close} removes it. */
+  Path rotated() {
+    return sibling(folder, ".rotated");
+  }
+
   /** Gives the finished folder its name. Its files must be on the disk by now. */
   void commit() throws IOException {
     sync(partial);
@@ -105,6 +110,7 @@ final class DestinationFolder implements AutoCloseable {
     closed = true;
     try {
       delete(partial);
+      delete(rotated());
     } finally {
       unlock();
     }

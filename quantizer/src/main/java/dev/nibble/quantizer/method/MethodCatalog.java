@@ -34,6 +34,9 @@ public final class MethodCatalog {
         "nearest",
         "gptq",
         "gptaq",
+        "nearest+rotate",
+        "gptq+rotate",
+        "gptaq+rotate",
         "awq",
         "awq+gptq",
         "smoothquant",
@@ -55,6 +58,10 @@ public final class MethodCatalog {
   public static BlockMethod create(String name, Options options) {
     if (options.clusters().isPresent() && !name.equals("rptq")) {
       throw new IllegalArgumentException("--clusters: method " + name + " has none");
+    }
+    if (names().contains(name) && name.endsWith(RotatedMethod.SUFFIX)) {
+      String rotated = name.substring(0, name.length() - RotatedMethod.SUFFIX.length());
+      return new RotatedMethod(create(rotated, options));
     }
     return switch (name) {
       case "nearest" -> recipe(name, options, List.of(), new NearestBlocks());

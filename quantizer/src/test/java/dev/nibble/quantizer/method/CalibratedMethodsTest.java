@@ -23,7 +23,16 @@ class CalibratedMethodsTest {
   @TempDir Path folder;
 
   @ParameterizedTest
-  @ValueSource(strings = {"gptq", "gptaq", "awq", "awq+gptq", "smoothquant", "smoothquant+gptaq"})
+  @ValueSource(
+      strings = {
+        "gptq",
+        "gptaq",
+        "gptaq+rotate",
+        "awq",
+        "awq+gptq",
+        "smoothquant",
+        "smoothquant+gptaq"
+      })
   void writesTheSameBytesOnAnyNumberOfThreads(String method) throws IOException {
     Map<String, String> schemes =
         Map.of("llama3", "W3A16g32", "qwen3", "W2A8sym", "opt", "W4A4KV4");
