@@ -20,7 +20,6 @@ import java.lang.foreign.ValueLayout;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.Locale;
-import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -48,9 +47,10 @@ final class CudaEngine implements Engine {
   private final PinnedBuffer logits;
   private final float[] hostLogits;
   private final Sampler.Scratch scratch;
-  private final TreeMap<Integer, Graph> graphs = new TreeMap<>();
+  private final Graph[] graphs;
   private final ArrayDeque<Integer> free = new ArrayDeque<>();
   private final CudaSequence[] batch;
+  private long steps;
   private boolean closed;
 
   private CudaEngine(ModelWeights weights, ModelOptions options, KernelCatalog catalog) {
@@ -109,13 +109,20 @@ final class CudaEngine implements Engine {
     CudaKernels kernels = CudaKernels.load(catalog, config, cache, stage);
     transformer = new CudaTransformer(config, stream, kernels, work, cache, stage, model);
     sumRows(model);
-    for (int rowsOfStep = 1; ; rowsOfStep *= 2) {
-      int count = Math.min(rowsOfStep, sequences);
-      graphs.put(count, capture(count));
-      if (count == sequences) {
-        break;
-      }
+    graphs = new Graph[graphOf(sequences) + 1];
+    for (int i = 0; i < graphs.length; i++) {
+      graphs[i] = capture(rowsOf(i));
     }
+  }
+
+  /** The smallest graph that has so many rows. */
+  private static int graphOf(int rows) {
+    return Integer.SIZE - Integer.numberOfLeadingZeros(rows - 1);
+  }
+
+  /** Rows of a graph: powers of two, the last no more than there are sequences. */
+  private int rowsOf(int graph) {
+    return Math.min(1 << graph, batch.length);
   }
 
   /**
@@ -263,7 +270,12 @@ final class CudaEngine implements Engine {
       throw new IllegalStateException("all " + maxSequences() + " sequences are open");
     }
     CudaSequence sequence =
-        new CudaSequence(this, slot, plan.contextLength(), new Sampler(scratch));
+        new CudaSequence(
+            this,
+            slot,
+            cacheMemory.address() + blockBytes * slot,
+            plan.contextLength(),
+            new Sampler(scratch));
     sequence.sampling(sampling);
     return sequence;
   }
@@ -275,6 +287,7 @@ final class CudaEngine implements Engine {
 
   @Override
   public int prefill(Sequence sequence, int[] tokens) {
+    enter();
     CudaSequence own = own(sequence);
     int lastRow = run(own, tokens, null);
     transformer.logits(lastRow, 1);
@@ -288,36 +301,39 @@ final class CudaEngine implements Engine {
 
   @Override
   public void append(Sequence sequence, int[] tokens) {
+    enter();
     run(own(sequence), tokens, null);
     stream.synchronize();
   }
 
   @Override
   public void score(Sequence sequence, int[] tokens, LogitsSink sink) {
+    enter();
     run(own(sequence), tokens, sink);
   }
 
   @Override
   public void step(Sequence[] stepped, int count, int[] tokens) {
+    enter();
     if (count < 1 || count > batch.length || count > stepped.length || count > tokens.length) {
       throw new IllegalArgumentException("batch of " + count + ": expected 1 to " + batch.length);
     }
+    steps++;
     for (int i = 0; i < count; i++) {
       CudaSequence sequence = own(stepped[i]);
-      for (int j = 0; j < i; j++) {
-        if (batch[j] == sequence) {
-          throw new IllegalArgumentException("sequence " + i + " is in the batch twice");
-        }
+      if (!sequence.join(steps)) {
+        throw new IllegalArgumentException("sequence " + i + " is in the batch twice");
       }
       check(sequence, 1, tokens[i]);
       batch[i] = sequence;
     }
-    int rows = graphs.ceilingKey(count);
+    int graph = graphOf(count);
+    int rows = rowsOf(graph);
     for (int i = 0; i < count; i++) {
       place(i, batch[i], tokens[i], batch[i].length());
     }
     stepInputs.idle(count, rows);
-    graph(rows).launch(stream);
+    graphs[graph].launch(stream);
     for (int i = 0; i < count; i++) {
       batch[i].append(tokens[i]);
     }
@@ -327,17 +343,9 @@ final class CudaEngine implements Engine {
     }
   }
 
-  private Graph graph(int rows) {
-    Graph graph = graphs.get(rows);
-    if (graph == null) {
-      throw new IllegalStateException("no graph of " + rows + " rows");
-    }
-    return graph;
-  }
-
   /** Puts a sequence into a row of the next step. */
   private void place(int row, CudaSequence sequence, int token, int position) {
-    stepInputs.set(row, blockOf(sequence).address(), token, position);
+    stepInputs.set(row, sequence.block(), token, position);
     stepInputs.sampling(row, sequence.parameters(), sequence.random());
   }
 
@@ -455,6 +463,11 @@ final class CudaEngine implements Engine {
     if (closed) {
       throw new IllegalStateException("the engine is closed");
     }
+  }
+
+  /** Lets the calling thread use the device; each call of an engine may come from another. */
+  private void enter() {
+    requireOpen();
     device.makeCurrent();
   }
 

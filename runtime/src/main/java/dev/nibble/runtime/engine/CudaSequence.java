@@ -7,16 +7,19 @@ final class CudaSequence implements Sequence {
 
   private final CudaEngine engine;
   private final int slot;
+  private final long block;
   private final int[] history;
   private final Sampler sampler;
   private SamplingParameters parameters = SamplingParameters.GREEDY;
   private long random;
   private int length;
+  private long lastStep;
   private boolean open = true;
 
-  CudaSequence(CudaEngine engine, int slot, int capacity, Sampler sampler) {
+  CudaSequence(CudaEngine engine, int slot, long block, int capacity, Sampler sampler) {
     this.engine = engine;
     this.slot = slot;
+    this.block = block;
     this.sampler = sampler;
     history = new int[capacity];
   }
@@ -32,6 +35,18 @@ final class CudaSequence implements Sequence {
   /** Which of the engine's blocks it has. */
   int slot() {
     return slot;
+  }
+
+  /** Device address of its keys and values. */
+  long block() {
+    return block;
+  }
+
+  /** Takes part in a step; false if it does already. */
+  boolean join(long step) {
+    boolean first = lastStep != step;
+    lastStep = step;
+    return first;
   }
 
   SamplingParameters parameters() {

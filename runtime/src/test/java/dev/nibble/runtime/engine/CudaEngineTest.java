@@ -64,12 +64,27 @@ class CudaEngineTest {
   void aStepIsOneGraphLaunchAndOneWait() throws IOException {
     FakeDevice device = FakeDevice.sound();
     try (CudaEngine engine = engine(device, "llama3", OPTIONS)) {
-      Sequence[] sequence = {engine.open(SamplingParameters.GREEDY)};
+      Sequence[] sequences = new Sequence[OPTIONS.sequences()];
+      for (int i = 0; i < sequences.length; i++) {
+        sequences[i] = engine.open(SamplingParameters.GREEDY);
+      }
       int before = device.calls().size();
-      engine.step(sequence, 1, new int[] {1});
+      engine.step(sequences, sequences.length, new int[] {1, 2, 3});
       assertEquals(
           List.of("cuCtxSetCurrent", "cuGraphLaunch", "cuStreamSynchronize"),
           device.calls().subList(before, device.calls().size()));
+    }
+  }
+
+  @Test
+  void aSequenceCannotBeInABatchTwice() throws IOException {
+    FakeDevice device = FakeDevice.sound();
+    try (CudaEngine engine = engine(device, "llama3", OPTIONS)) {
+      Sequence one = engine.open(SamplingParameters.GREEDY);
+      Sequence[] twice = {one, one};
+      assertThrows(IllegalArgumentException.class, () -> engine.step(twice, 2, new int[] {1, 2}));
+      engine.step(twice, 1, new int[] {1});
+      assertEquals(1, one.length());
     }
   }
 
