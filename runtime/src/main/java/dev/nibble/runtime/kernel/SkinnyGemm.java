@@ -28,6 +28,7 @@ public final class SkinnyGemm {
   private static final int RUN_OF_CHANNELS = 128;
   private static final int SHORTEST_RUN = 32;
   private static final int RUN_BYTES = 8;
+  private static final int STAGES_OF_BLOCK = PackedLayout.COLUMN_BLOCK / skinny_h.SKINNY_COLUMNS();
   private static final int NARROWEST = 32;
 
   private final KernelCatalog kernels;
@@ -213,19 +214,28 @@ public final class SkinnyGemm {
     skinny_args.segment_count(struct, parts.size());
     skinny_args.epilogue(struct, PackedGemv.epilogue(result));
     long blocks = padded / skinny_h.SKINNY_ROWS();
-    int stage =
-        skinny_h.SKINNY_ROWS() * skinny_h.SKINNY_COLUMNS() / Byte.SIZE * layout.bits()
-            + width * skinny_h.SKINNY_COLUMNS()
-            + 3 * Float.BYTES * skinny_h.SKINNY_ROWS()
-            + 16 * width;
     kernel.launch(
         stream,
         new LaunchConfig(
             Dim3.of(Math.toIntExact(result == PackedGemv.Result.SWIGLU_HALF ? blocks / 2 : blocks)),
             Dim3.of(skinny_h.SKINNY_THREADS()),
-            skinny_h.SKINNY_STAGES() * stage,
+            sharedBytes(layout.bits(), width),
             start),
         struct);
+  }
+
+  /** As skinny.h says; for few tokens the faster way if a block may have what it needs. */
+  private int sharedBytes(int bits, int width) {
+    int codes = skinny_h.SKINNY_ROWS() * skinny_h.SKINNY_COLUMNS() / Byte.SIZE * bits;
+    int x = width * skinny_h.SKINNY_COLUMNS();
+    int scales = 3 * Float.BYTES * skinny_h.SKINNY_ROWS();
+    int runs = 16 * width;
+    int wide =
+        skinny_h.SKINNY_WIDE_STAGES() * (STAGES_OF_BLOCK * (codes + x) + scales + runs)
+            + skinny_h.SKINNY_EXCHANGE_BYTES();
+    return width == NARROWEST && wide <= mostShared
+        ? wide
+        : skinny_h.SKINNY_STAGES() * (codes + x + scales + runs);
   }
 
   private Kernel kernel(String image, String name) {
