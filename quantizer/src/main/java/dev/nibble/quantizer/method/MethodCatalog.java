@@ -42,6 +42,8 @@ public final class MethodCatalog {
         "smoothquant",
         "smoothquant+gptq",
         "smoothquant+gptaq",
+        "os+",
+        "os+gptq",
         "rptq",
         "omniquant",
         "omniquant+par");
@@ -74,6 +76,8 @@ public final class MethodCatalog {
       case "smoothquant+gptq" -> recipe(name, options, List.of(SmoothQuant.DEFAULT), Gptq.DEFAULT);
       case "smoothquant+gptaq" ->
           recipe(name, options, List.of(SmoothQuant.DEFAULT), Gptaq.DEFAULT);
+      case "os+" -> recipe(name, options, List.of(new OutlierSuppression()), new NearestBlocks());
+      case "os+gptq" -> recipe(name, options, List.of(new OutlierSuppression()), Gptq.DEFAULT);
       case "rptq" -> {
         refuseEpochs(name, options);
         yield new Rptq(options.clusters().orElse(Rptq.DEFAULT_CLUSTERS));

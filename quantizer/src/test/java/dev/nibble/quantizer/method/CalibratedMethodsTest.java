@@ -28,6 +28,7 @@ class CalibratedMethodsTest {
         "gptq",
         "gptaq",
         "gptaq+rotate",
+        "os+",
         "awq",
         "awq+gptq",
         "smoothquant",
