@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.nibble.quantizer.tensor.FloatMatrix;
 import dev.nibble.quantizer.tensor.ScalarOperations;
 import dev.nibble.quantizer.tensor.TensorOperations;
 import java.lang.foreign.Arena;
@@ -42,6 +43,36 @@ class BenchmarksTest {
       }
       // Sums of 384 floats in another order.
       assertArrayEquals(expected, actual, (float) (1e-5 * largest));
+    } finally {
+      benchmark.close();
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"forward", "inputs", "weights"})
+  void gemmGivesTheProduct(String product) {
+    Gemm benchmark = new Gemm();
+    benchmark.product = product;
+    benchmark.linear = "70x90";
+    benchmark.tokens = 50;
+    benchmark.open();
+    try {
+      Gemm.Operations operations = new Gemm.Operations();
+      float[] found = benchmark.nibble(operations);
+      FloatMatrix a = benchmark.left();
+      FloatMatrix b = benchmark.right();
+      for (int r = 0; r < a.rows(); r++) {
+        for (int c = 0; c < b.columns(); c++) {
+          double sum = 0;
+          for (int k = 0; k < a.columns(); k++) {
+            sum +=
+                (double) a.data()[r * a.rowStride() + k * a.columnStride()]
+                    * b.data()[k * b.rowStride() + c * b.columnStride()];
+          }
+          assertEquals(sum, found[r * b.columns() + c], 1e-4);
+        }
+      }
+      assertEquals(2.0 * 50 * 70 * 90, operations.flops);
     } finally {
       benchmark.close();
     }
