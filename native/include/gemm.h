@@ -8,9 +8,10 @@
 //             gemm_f16_TILE, gemm_bf16_TILE: dense weights, bf16 made fp16 (exact from 2^-14 up);
 //   gemm_a8   gemm_w2a8_TILE ... gemm_w8a8_TILE: packed weights, one scale a row, on int8 tensor
 //             cores, x tiled int8;
-//             gemm_w2a8_groups_TILE ... gemm_w8a8_groups_TILE: the same in groups, W8 symmetric only.
-//             Elsewhere take gemm_w8a16_TILE with x tiled by GEMM_TILE_CODES_TO_HALVES and the same
-//             arguments; it serves every width.
+//             gemm_w2a8_groups_TILE ... gemm_w8a8_groups_TILE: the same in groups, W8 symmetric
+//             only. gemm_w8a16_TILE with x tiled by GEMM_TILE_CODES_TO_HALVES and the same
+//             arguments serves there, and every other width; on an H200 it is the faster one in
+//             groups.
 //
 // Codes of activations: y = token_scales (sum - token_zeros row_sums) + bias, where sum runs over
 // scale (code - zero) (activation code). Without token_scales y = sum + bias.
@@ -19,7 +20,8 @@
 //   grid (G, 1, 1), G even, best min(T, multiprocessors rounded down to even) where
 //     T = 2 ceil(rows / 256) ceil(tokens / TILE);
 //   block (GEMM_SM90_THREADS, 1, 1); clusters of 2 blocks, set in the kernel;
-//   dynamic shared memory TILE * GEMM_TILE_ROW_BYTES * GEMM_SM90_STAGES + GEMM_SHARED_ALIGNMENT.
+//   dynamic shared memory TILE * GEMM_TILE_ROW_BYTES * GEMM_SM90_TOKEN_STAGES +
+//     GEMM_SM90_WEIGHT_BYTES + GEMM_SHARED_ALIGNMENT.
 // On every other image TILE is 128;
 //   grid (G, 1, 1), any G, best min(ceil(rows / 128) ceil(tokens / TILE), multiprocessors);
 //   block (GEMM_THREADS, 1, 1);
@@ -36,7 +38,8 @@
 #define GEMM_ARGS_BYTES 120
 #define GEMM_ROWS 128  // rows of a thread block's tile
 #define GEMM_SM90_THREADS 384
-#define GEMM_SM90_STAGES 6
+#define GEMM_SM90_TOKEN_STAGES 5
+#define GEMM_SM90_WEIGHT_BYTES 49152
 #define GEMM_THREADS 256
 #define GEMM_STAGES 4
 #define GEMM_SHARED_ALIGNMENT 1024
@@ -51,9 +54,9 @@ struct gemm_args {
   const void* x;
   // Packed codes, 16-byte aligned; or fp16 or bf16 [rows, weight_stride], 8-byte aligned.
   const void* weight;
-  // Packed: fp16 in the order of packed_layout.h.
+  // Packed: fp16 in the order of packed_layout.h; 16-byte aligned.
   const void* scales;
-  // Packed: the zeros in the same order, or null where symmetric.
+  // Packed: the zeros in the same order, 16-byte aligned, or null where symmetric.
   const uint8_t* zeros;
   // [rows], or null.
   const float* bias;
@@ -80,6 +83,7 @@ struct gemm_args {
   int32_t group_size;
   // GEMM_STORE_F16, GEMM_STORE_F32, GEMM_ADD_F32 or GEMM_RELU_F16.
   int32_t epilogue;
+  // 0.
   int32_t reserved;
 };
 

@@ -1,5 +1,5 @@
-// See gemm.h. The weights are the left operand, made fp16 in registers a step of 32 columns ahead of
-// the product that is under way; the tokens come through shared memory.
+// See gemm.h. The weights are the left operand, made fp16 in registers a step of 32 columns ahead
+// of the product that is under way; the tokens come through shared memory.
 #include "gemm_output.cuh"
 #include "gemm_weights.cuh"
 
@@ -22,48 +22,69 @@ __device__ __forceinline__ int k_tiles(const gemm_args& args) {
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
+// Where packed weights come from: shared memory.
+template <class Weights>
+struct Source {
+  using Ring = NoWeightRing;
+};
+
+template <int kBits>
+struct Source<PackedHalves<kBits>> {
+  using Ring = WeightRing<kBits>;
+};
+
 template <class Weights, int kTokens>
 __device__ __forceinline__ void gemm(const gemm_args& args) {
   constexpr int kUnitTiles = Weights::kUnitSteps / kTileSteps;
+  // Steps whose products are under way while the next steps' fragments are made.
+  constexpr int kBatch = kTokens == 256 || !Weights::kPacked ? 1 : kTileSteps;
+  using WeightRing = typename Source<Weights>::Ring;
   const int tiles_deep = k_tiles(args);
-  run_ring<kTokens>(args, tiles_deep, [&](Ring<kTokens>& ring) {
+  run_ring<kTokens, WeightRing>(args, tiles_deep, [&](Ring<kTokens>& ring, WeightRing& source) {
     const int lane = threadIdx.x % 32;
     const int warp = threadIdx.x / 32 - kGroupThreads / 32;
-        Tiles<kTokens> tiles(args);
+    Tiles<kTokens> tiles(args);
     Tile tile;
     while (tiles.take(tile)) {
       const int row = tile.row + warp * kSubtileRows;
       const RowTile weight_rows(args, row);
       float sums[kTokens / 2] = {};
-      uint32_t a[kTileSteps][8];
+      uint32_t a[2][kBatch][8];
       int read = -1;
-      Weights weights;
-      weights.load(args, weight_rows, 0, lane);
+      Weights weights, next;
+      next.load_global(args, weight_rows, 0, lane);
       for (int k = 0; k < tiles_deep; k += kUnitTiles) {
-        Weights next;
-        next.load(args, weight_rows, min(k + kUnitTiles, tiles_deep - kUnitTiles) * kTileColumns,
-                  lane);
-#pragma unroll
-        for (int u = 0; u < kUnitTiles; ++u) {
-          uint64_t tokens;
-#pragma unroll
-          for (int s = 0; s < kTileSteps; ++s) {
-            weights.fragments(args, u * kTileSteps + s, weight_rows.odd(), a[s]);
-            if (s == 0) tokens = ring.wait();
-            hold(a[s]);
-            wgmma_fence();
-            multiply_halves(sums, a[s], tokens + 4 * s);
-            multiply_halves(sums, a[s] + 4, tokens + 4 * s + 2);
-            wgmma_commit();
-            wgmma_wait<1>();
-            if (s == 0 && read >= 0) ring.release(read);
-          }
-          read = ring.stage;
-          ring.advance();
-        }
-        // Products under way read their fragments' registers.
-        if constexpr (Weights::kInPlace) wgmma_wait<0>();
         weights = next;
+        if constexpr (Weights::kPacked) source.take(weights.codes, warp, lane);
+        next.load_global(args, weight_rows,
+                         min(k + kUnitTiles, tiles_deep - kUnitTiles) * kTileColumns, lane);
+        uint64_t tokens;
+#pragma unroll
+        for (int step = 0; step < Weights::kUnitSteps; step += kBatch) {
+          auto& fragments = a[step / kBatch % 2];
+#pragma unroll
+          for (int s = 0; s < kBatch; ++s) {
+            weights.fragments(args, step + s, weight_rows.odd(), fragments[s]);
+          }
+          const bool first = step % kTileSteps == 0;
+          if (first) tokens = ring.wait();
+#pragma unroll
+          for (int s = 0; s < kBatch; ++s) hold(fragments[s]);
+          wgmma_fence();
+#pragma unroll
+          for (int s = 0; s < kBatch; ++s) {
+            const int depth = (step + s) % kTileSteps * 4;
+            multiply_halves(sums, fragments[s], tokens + depth);
+            multiply_halves(sums, fragments[s] + 4, tokens + depth + 2);
+          }
+          wgmma_commit();
+          wgmma_wait<1>();
+          if (first && read >= 0) ring.release(read);
+          if (step % kTileSteps + kBatch == kTileSteps) {
+            read = ring.stage;
+            ring.advance();
+          }
+        }
       }
       wgmma_wait<0>();
       hold(sums);

@@ -1,7 +1,7 @@
-// See gemm.h. The codes of the weights are the left operand, unpacked in registers while a product is
-// under way. Per channel they stay unsigned, one integer sum runs over all columns, and the zeros are
-// taken off by the tokens' sums. In groups the zero is taken off each code, and an integer sum of a
-// group is added, scaled, to a float.
+// See gemm.h. The codes of the weights are the left operand, unpacked in registers while a product
+// is under way. Per channel they stay unsigned, one integer sum runs over all columns, and the
+// zeros are taken off by the tokens' sums. In groups the zero is taken off each code, and an
+// integer sum of a group is added, scaled, to a float.
 #include "gemm_output.cuh"
 #include "gemm_weights.cuh"
 
@@ -75,16 +75,18 @@ __device__ __forceinline__ void channel_fragment(const Codes<kBits>& codes, int 
 
 // Four codes as signed bytes, less their zero. W8 has groups only with the zero 128.
 template <int kBits>
-__device__ __forceinline__ uint32_t less_zero(uint32_t codes, int zero) {
+__device__ __forceinline__ uint32_t less_zero(uint32_t codes, uint32_t zero) {
   if constexpr (kBits == 8) return codes ^ kTopBits;
-  return ((codes | kTopBits) - static_cast<uint32_t>(zero) * 0x01010101u) ^ kTopBits;
+  return ((codes | kTopBits) - zero * 0x01010101u) ^ kTopBits;
 }
 
-template <int kBits>
+template <int kBits, int kGroups>
 __device__ __forceinline__ void signed_fragment(const gemm_args& args, const Codes<kBits>& codes,
-                                                const Scales<kBits>& scales, int step, bool odd,
+                                                const Scales<kBits, kGroups>& scales,
+                                                int group_steps, int step, bool odd,
                                                 uint32_t (&a)[4]) {
-  const int zeros[2] = {scales.zero(args, step, 0), scales.zero(args, step, 1)};
+  const uint32_t zeros[2] = {scales.zero(args, group_steps, step, 0),
+                        scales.zero(args, group_steps, step, 1)};
 #pragma unroll
   for (int j = 0; j < 4; ++j) {
     a[j] = less_zero<kBits>(codes.bytes(step, j, odd), zeros[j % 2]);
@@ -105,29 +107,28 @@ __device__ __forceinline__ void add_group(float (&sums)[kCount], const int32_t (
 
 template <int kBits, int kTokens>
 __device__ __forceinline__ void gemm_channels(const gemm_args& args) {
-  constexpr int kBatch = 2;  // steps of a group of products
+  constexpr int kBatch = 2;  // steps whose products are under way while the next are unpacked
+  using Weights = WeightRing<kBits>;
   const int tiles_deep = k_tiles(args);
-  run_ring<kTokens>(args, tiles_deep, [&](Ring<kTokens>& ring) {
+  run_ring<kTokens, Weights>(args, tiles_deep, [&](Ring<kTokens>& ring, Weights& weights) {
     const int lane = threadIdx.x % 32;
     const int warp = threadIdx.x / 32 - kGroupThreads / 32;
+    const bool odd = warp % 2 == 1;
     Tiles<kTokens> tiles(args);
     Tile tile;
     while (tiles.take(tile)) {
       const int row = tile.row + warp * kSubtileRows;
-      const RowTile weight_rows(args, row);
       int32_t sums[kTokens / 2] = {};
       uint32_t a[kTileSteps][4];
       int read = -1;
-      Codes<kBits> codes;
-      codes.load(args, weight_rows, 0, lane);
       for (int k = 0; k < tiles_deep; ++k) {
-        Codes<kBits> next;
-        next.load(args, weight_rows, min(k + 1, tiles_deep - 1) * kTileColumns, lane);
+        Codes<kBits> codes;
+        weights.take(codes, warp, lane);
         uint64_t tokens;
 #pragma unroll
         for (int b = 0; b < kTileSteps; b += kBatch) {
 #pragma unroll
-          for (int s = b; s < b + kBatch; ++s) channel_fragment(codes, s, weight_rows.odd(), a[s]);
+          for (int s = b; s < b + kBatch; ++s) channel_fragment(codes, s, odd, a[s]);
           if (b == 0) tokens = ring.wait();
 #pragma unroll
           for (int s = b; s < b + kBatch; ++s) hold(a[s]);
@@ -146,7 +147,6 @@ __device__ __forceinline__ void gemm_channels(const gemm_args& args) {
         }
         read = ring.stage;
         ring.advance();
-        codes = next;
       }
       wgmma_wait<0>();
       hold(sums);
@@ -158,82 +158,92 @@ __device__ __forceinline__ void gemm_channels(const gemm_args& args) {
   });
 }
 
-// The stages of a tile, groups of kSteps steps.
+// The stages of a tile in groups of kSteps steps. While a group's products run, the next group's
+// fragments are made, and one half of the tokens' sums is added to the floats.
 template <int kBits, int kTokens, int kSteps>
 __device__ __forceinline__ void sum_groups(const gemm_args& args, Ring<kTokens>& ring,
-                                           const RowTile& weight_rows, int lane,
-                                           float (&sums)[kTokens / 2]) {
-  const bool odd = weight_rows.odd();
+                                           WeightRing<kBits>& weights, int row, int warp, int lane,
+                                           float (&sums)[2][kTokens / 4]) {
+  constexpr int kGroups = kTileSteps / kSteps;
+  constexpr int kHalfOffset = kTokens / 2 * GEMM_TILE_ROW_BYTES / 16;
   const int tiles_deep = k_tiles(args);
-  int32_t group[kTokens / 2];
-  uint32_t a[2][kSteps][4];
+  const bool odd = warp % 2 == 1;
+  uint32_t a[kSteps][4], next[kSteps][4];
   Codes<kBits> codes;
-  Scales<kBits> scales;
-  codes.load(args, weight_rows, 0, lane);
-  scales.load(args, weight_rows, 0, lane);
+  Scales<kBits, kGroups> scales, next_scales;
+  const RowTile rows(args, row);
+  scales.load(args, rows, 0, lane);
+  next_scales.load(args, rows, min(1, tiles_deep - 1) * kTileColumns, lane);
+  weights.take(codes, warp, lane);
 #pragma unroll
-  for (int s = 0; s < kSteps; ++s) signed_fragment(args, codes, scales, s, odd, a[0][s]);
+  for (int s = 0; s < kSteps; ++s) signed_fragment(args, codes, scales, kSteps, s, odd, a[s]);
   for (int k = 0; k < tiles_deep; ++k) {
-    Codes<kBits> next_codes;
-    Scales<kBits> next_scales;
-    const int ahead = min(k + 1, tiles_deep - 1) * kTileColumns;
-    next_codes.load(args, weight_rows, ahead, lane);
-    next_scales.load(args, weight_rows, ahead, lane);
     const uint64_t tokens = ring.wait();
 #pragma unroll
-    for (int first = 0; first < kTileSteps; first += kSteps) {
+    for (int g = 0; g < kGroups; ++g) {
+      int32_t group[2][kTokens / 4];
 #pragma unroll
-      for (int s = 0; s < kSteps; ++s) hold(a[0][s]);
+      for (int s = 0; s < kSteps; ++s) hold(a[s]);
       wgmma_fence();
 #pragma unroll
-      for (int s = 0; s < kSteps; ++s) {
-        multiply_signed(group, a[0][s], tokens + 2 * (first + s), s > 0);
-      }
-      wgmma_commit();
-      // The next group's fragments, while the products run.
+      for (int half = 0; half < 2; ++half) {
 #pragma unroll
-      for (int s = 0; s < kSteps; ++s) {
-        if (first + kSteps < kTileSteps) {
-          signed_fragment(args, codes, scales, first + kSteps + s, odd, a[1][s]);
-        } else {
-          signed_fragment(args, next_codes, next_scales, s, odd, a[1][s]);
+        for (int s = 0; s < kSteps; ++s) {
+          multiply_signed(group[half], a[s], tokens + 2 * (g * kSteps + s) + half * kHalfOffset,
+                          s > 0);
         }
+        wgmma_commit();
       }
+      const __half scale[2] = {scales.scale(kSteps, g * kSteps, 0),
+                               scales.scale(kSteps, g * kSteps, 1)};
+      if (g + 1 == kGroups) {
+        if (k + 1 < tiles_deep) weights.take(codes, warp, lane);
+        scales = next_scales;
+        next_scales.load(args, rows, min(k + 2, tiles_deep - 1) * kTileColumns, lane);
+      }
+#pragma unroll
+      for (int s = 0; s < kSteps; ++s) {
+        signed_fragment(args, codes, scales, kSteps, (g + 1) % kGroups * kSteps + s, odd, next[s]);
+      }
+      wgmma_wait<1>();
+      hold(group[0]);
+      add_group(sums[0], group[0], scale[0], scale[1]);
       wgmma_wait<0>();
-      hold(group);
-      add_group(sums, group, scales.scale(args, first, 0), scales.scale(args, first, 1));
+      hold(group[1]);
+      add_group(sums[1], group[1], scale[0], scale[1]);
 #pragma unroll
       for (int s = 0; s < kSteps; ++s) {
 #pragma unroll
-        for (int j = 0; j < 4; ++j) a[0][s][j] = a[1][s][j];
+        for (int j = 0; j < 4; ++j) a[s][j] = next[s][j];
       }
     }
     ring.release(ring.stage);
     ring.advance();
-    codes = next_codes;
-    scales = next_scales;
   }
 }
 
 template <int kBits, int kTokens>
 __device__ __forceinline__ void gemm_groups(const gemm_args& args) {
-  run_ring<kTokens>(args, k_tiles(args), [&](Ring<kTokens>& ring) {
+  using Weights = WeightRing<kBits>;
+  const int tiles_deep = k_tiles(args);
+  run_ring<kTokens, Weights>(args, tiles_deep, [&](Ring<kTokens>& ring, Weights& weights) {
     const int lane = threadIdx.x % 32;
     const int warp = threadIdx.x / 32 - kGroupThreads / 32;
     Tiles<kTokens> tiles(args);
     Tile tile;
     while (tiles.take(tile)) {
       const int row = tile.row + warp * kSubtileRows;
-      const RowTile weight_rows(args, row);
-      float sums[kTokens / 2] = {};
+      float sums[2][kTokens / 4] = {};
       if (args.group_size == 128) {
-        sum_groups<kBits, kTokens, 4>(args, ring, weight_rows, lane, sums);
+        sum_groups<kBits, kTokens, 4>(args, ring, weights, row, warp, lane, sums);
       } else if (args.group_size == 64) {
-        sum_groups<kBits, kTokens, 2>(args, ring, weight_rows, lane, sums);
+        sum_groups<kBits, kTokens, 2>(args, ring, weights, row, warp, lane, sums);
       } else {
-        sum_groups<kBits, kTokens, 1>(args, ring, weight_rows, lane, sums);
+        sum_groups<kBits, kTokens, 1>(args, ring, weights, row, warp, lane, sums);
       }
-      store_tile<kTokens / 2>(args, [&](int i) { return sums[i]; }, row, tile.token, lane);
+      store_tile<kTokens / 2>(
+          args, [&](int i) { return sums[i / (kTokens / 4)][i % (kTokens / 4)]; },
+          row, tile.token, lane);
     }
   });
 }
@@ -245,10 +255,10 @@ __device__ __forceinline__ void gemm_groups(const gemm_args& args) {
 // A lane's fragments of a step.
 template <int kBits, bool kGroups>
 __device__ __forceinline__ void fragment(const gemm_args& args, const Codes<kBits>& codes,
-                                         const Scales<kBits>& scales, int step, bool odd,
-                                         uint32_t (&a)[4]) {
+                                         const Scales<kBits>& scales, int group_steps, int step,
+                                         bool odd, uint32_t (&a)[4]) {
   if constexpr (kGroups) {
-    signed_fragment(args, codes, scales, step, odd, a);
+    signed_fragment(args, codes, scales, group_steps, step, odd, a);
   } else {
     channel_fragment(codes, step, odd, a);
   }
@@ -263,7 +273,7 @@ __device__ __forceinline__ void gemm(const gemm_args& args) {
   const int tiles_deep = k_tiles(args);
   const int token_tiles = (args.tokens + kTokens - 1) / kTokens;
   const int tiles = token_tiles * ((args.rows + GEMM_ROWS - 1) / GEMM_ROWS);
-  const int group_steps = kGroups ? args.group_size / kStepColumns : kTileSteps;
+  const int steps = group_steps(args);
   for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     const int first_token = tile % token_tiles * kTokens;
     const int first_row =
@@ -287,7 +297,7 @@ __device__ __forceinline__ void gemm(const gemm_args& args) {
         uint32_t a[kWarpSubtiles][4];
 #pragma unroll
         for (int i = 0; i < kWarpSubtiles; ++i) {
-          fragment<kBits, kGroups>(args, codes[i], scales[i], s, i == 1, a[i]);
+          fragment<kBits, kGroups>(args, codes[i], scales[i], steps, s, i == 1, a[i]);
         }
 #pragma unroll
         for (int t = 0; t < kWarpBlocks; t += 2) {
@@ -306,10 +316,11 @@ __device__ __forceinline__ void gemm(const gemm_args& args) {
             }
           }
         }
-        if (kGroups && (s + 1) % group_steps == 0) {
+        if (kGroups && (s + 1) % steps == 0) {
 #pragma unroll
           for (int i = 0; i < kWarpSubtiles; ++i) {
-            add_group(values[i], sums[i], scales[i].scale(args, s, 0), scales[i].scale(args, s, 1));
+            add_group(values[i], sums[i], scales[i].scale(steps, s, 0),
+                      scales[i].scale(steps, s, 1));
 #pragma unroll
             for (int32_t& sum : sums[i]) sum = 0;
           }

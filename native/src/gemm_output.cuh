@@ -1,5 +1,5 @@
-// What becomes of the accumulators of a product of gemm.h. A warp has 16 rows and blocks of 8 tokens;
-// of a block, lane l has rows l / 4 and l / 4 + 8 and tokens 2 (l mod 4) and one more.
+// What becomes of the accumulators of a product of gemm.h. A warp has 16 rows and blocks of 8
+// tokens; of a block, lane l has rows l / 4 and l / 4 + 8 and tokens 2 (l mod 4) and one more.
 #ifndef NIBBLE_GEMM_OUTPUT_CUH
 #define NIBBLE_GEMM_OUTPUT_CUH
 

@@ -210,6 +210,19 @@ __device__ __forceinline__ void multiply_unsigned(int32_t (&d)[128], const uint3
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));
 }
 
+__device__ __forceinline__ void multiply_signed(int32_t (&d)[16], const uint32_t* a, uint64_t b,
+                                                bool add = true) {
+  asm volatile(
+      "{ .reg .pred p; setp.ne.b32 p, %21, 0; "
+      "wgmma.mma_async.sync.aligned.m64n32k32.s32.s8.s8 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, "
+      "{%16, %17, %18, %19}, %20, p; }"
+      : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3]), "+r"(d[4]), "+r"(d[5]), "+r"(d[6]),
+        "+r"(d[7]), "+r"(d[8]), "+r"(d[9]), "+r"(d[10]), "+r"(d[11]), "+r"(d[12]), "+r"(d[13]),
+        "+r"(d[14]), "+r"(d[15])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));
+}
+
 __device__ __forceinline__ void multiply_signed(int32_t (&d)[32], const uint32_t* a, uint64_t b,
                                                 bool add = true) {
   asm volatile(
@@ -337,6 +350,22 @@ __device__ __forceinline__ void barrier_wait(uint64_t* barrier, uint32_t parity)
       "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1; "
       "@!done bra again; }" ::"r"(shared_address(barrier)),
       "r"(parity)
+      : "memory");
+}
+
+// Arrives at a barrier of this block.
+__device__ __forceinline__ void barrier_arrive(uint64_t* barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier))
+               : "memory");
+}
+
+// Copies to this block, counted by its barrier.
+__device__ __forceinline__ void copy(void* to, const void* from, uint32_t bytes,
+                                     uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, "
+      "[%3];" ::"r"(shared_address(to)),
+      "l"(from), "r"(bytes), "r"(shared_address(barrier))
       : "memory");
 }
 

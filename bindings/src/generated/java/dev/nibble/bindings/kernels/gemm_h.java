@@ -50,14 +50,23 @@ public class gemm_h extends gemm_h$shared {
     public static int GEMM_SM90_THREADS() {
         return GEMM_SM90_THREADS;
     }
-    private static final int GEMM_SM90_STAGES = (int)6L;
+    private static final int GEMM_SM90_TOKEN_STAGES = (int)5L;
     /**
      * {@snippet lang=c :
-     * #define GEMM_SM90_STAGES 6
+     * #define GEMM_SM90_TOKEN_STAGES 5
      * }
      */
-    public static int GEMM_SM90_STAGES() {
-        return GEMM_SM90_STAGES;
+    public static int GEMM_SM90_TOKEN_STAGES() {
+        return GEMM_SM90_TOKEN_STAGES;
+    }
+    private static final int GEMM_SM90_WEIGHT_BYTES = (int)49152L;
+    /**
+     * {@snippet lang=c :
+     * #define GEMM_SM90_WEIGHT_BYTES 49152
+     * }
+     */
+    public static int GEMM_SM90_WEIGHT_BYTES() {
+        return GEMM_SM90_WEIGHT_BYTES;
     }
     private static final int GEMM_THREADS = (int)256L;
     /**

@@ -217,7 +217,9 @@ public final class LargeGemm {
   }
 
   private int sharedBytes(int tile) {
-    int stages = clusters ? gemm_h.GEMM_SM90_STAGES() : gemm_h.GEMM_STAGES();
-    return tile * gemm_tile_h.GEMM_TILE_ROW_BYTES() * stages + gemm_h.GEMM_SHARED_ALIGNMENT();
+    int stages = clusters ? gemm_h.GEMM_SM90_TOKEN_STAGES() : gemm_h.GEMM_STAGES();
+    return tile * gemm_tile_h.GEMM_TILE_ROW_BYTES() * stages
+        + (clusters ? gemm_h.GEMM_SM90_WEIGHT_BYTES() : 0)
+        + gemm_h.GEMM_SHARED_ALIGNMENT();
   }
 }
