@@ -46,7 +46,10 @@ public final class MethodCatalog {
         "os+gptq",
         "rptq",
         "omniquant",
-        "omniquant+par");
+        "omniquant+par",
+        "owq",
+        "spqr",
+        "llm.int8");
   }
 
   /**
@@ -78,6 +81,9 @@ public final class MethodCatalog {
           recipe(name, options, List.of(SmoothQuant.DEFAULT), Gptaq.DEFAULT);
       case "os+" -> recipe(name, options, List.of(new OutlierSuppression()), new NearestBlocks());
       case "os+gptq" -> recipe(name, options, List.of(new OutlierSuppression()), Gptq.DEFAULT);
+      case "owq" -> onePass(name, options, Owq.DEFAULT);
+      case "spqr" -> onePass(name, options, SpQr.DEFAULT);
+      case "llm.int8" -> onePass(name, options, new LlmInt8());
       case "rptq" -> {
         refuseEpochs(name, options);
         yield new Rptq(options.clusters().orElse(Rptq.DEFAULT_CLUSTERS));
@@ -90,6 +96,11 @@ public final class MethodCatalog {
           throw new IllegalArgumentException(
               "method " + name + ": unknown; there is: " + String.join(", ", names()));
     };
+  }
+
+  private static BlockMethod onePass(String name, Options options, BlockMethod method) {
+    refuseEpochs(name, options);
+    return method;
   }
 
   private static BlockMethod recipe(

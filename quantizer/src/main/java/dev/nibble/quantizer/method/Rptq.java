@@ -14,6 +14,7 @@ import dev.nibble.quantizer.format.ModelConfig;
 import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.quantizer.format.Tensor;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
@@ -27,8 +28,9 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Here clusters are multiples of 32 channels, so that a cluster's scale and zero move into the
  * scales and the bias of weights in groups of 32. Queries, keys and values are quantized per token
- * and head, which no order within a head changes; R2 is there all the same, by RoPE pairs. With
- * activations at 16 bits nothing is static, and the order is all that is left of the method.
+ * and head, which no order within a head changes; R2 is there all the same, by RoPE pairs. Weights
+ * are rounded by GPTQ on the quantized inputs, as in the paper. With activations at 16 bits nothing
+ * is static: the order and GPTQ are what is left of the method.
  */
 final class Rptq implements BlockMethod {
   static final int DEFAULT_CLUSTERS = 32;
@@ -94,21 +96,23 @@ final class Rptq implements BlockMethod {
                 scheme.activationBits()));
       }
     }
+    BlockPrecision precision = precision(order, inputs, config, scheme);
     Result result = new Result(source);
     result.tensors.addAll(order.tensors(source));
-    for (LinearRole role : source.roles()) {
-      if (scheme.quantizesWeights()) {
-        round(role, stored, task, inputs.get(InputSite.of(role)), result);
-      } else {
-        result.keep(role, stored.linear(role));
+    if (scheme.quantizesWeights()) {
+      BlockHessians hessians = new BlockHessians(task, precision);
+      for (InputSite site : InputSite.values()) {
+        round(site, stored, task, hessians, order, inputs.get(site), result);
       }
+    } else {
+      source.roles().forEach(role -> result.keep(role, stored.linear(role)));
     }
     return new QuantizedBlock(
         result.linears,
         result.tensors,
         result.errors,
         order.inverse().apply(stored),
-        precision(order, inputs, config, scheme));
+        precision);
   }
 
   /** What becomes of a block. */
@@ -142,29 +146,44 @@ final class Rptq implements BlockMethod {
     }
   }
 
-  /** Rounds a linear; the stored block gets the weights that its codes stand for. */
+  /** Rounds a site's linears; the stored block gets the weights that the codes stand for. */
   private static void round(
-      LinearRole role,
+      InputSite site,
       TransformerBlock stored,
       BlockTask task,
+      BlockHessians hessians,
+      BlockOrder order,
       @Nullable StaticInputs inputs,
       Result result) {
-    Parameters exact = stored.linear(role);
-    float[] weight = inputs == null ? exact.weight() : inputs.scaled(exact.weight());
-    QuantizedLinear codes =
-        NearestRounding.round(
-            weight, task.layout(role), task.scheme().symmetric(), task.forward().workers());
-    float[] rounded = inputs == null ? codes.toFloats() : inputs.unscaled(codes.toFloats());
-    result.linears.put(role, codes);
-    result.errors.put(role, QuantizedBlock.relativeError(exact.weight(), rounded));
-    if (inputs == null) {
-      result.addBias(role, exact.bias().orElse(null));
-    } else {
-      int rows = stored.config().rows(role);
-      result.addBias(role, inputs.folded(exact.biasOrZeros(rows), codes));
-      result.tensors.addAll(inputs.tensors(stored.name(role)));
+    ModelConfig config = stored.config();
+    int[] columns = order.columns(site, config);
+    float[] units = inputs == null ? ones(columns.length) : inputs.units();
+    BlockHessians.Rounding rounding =
+        hessians.rounding(
+            BlockHessians.transformed(hessians.of(site), columns, units), columns.length);
+    for (LinearRole role : stored.roles()) {
+      if (InputSite.of(role) == site) {
+        Parameters exact = stored.linear(role);
+        float[] weight = inputs == null ? exact.weight() : inputs.scaled(exact.weight());
+        QuantizedLinear codes = rounding.round(weight, task.layout(role));
+        float[] rounded = inputs == null ? codes.toFloats() : inputs.unscaled(codes.toFloats());
+        result.linears.put(role, codes);
+        result.errors.put(role, QuantizedBlock.relativeError(exact.weight(), rounded));
+        if (inputs == null) {
+          result.addBias(role, exact.bias().orElse(null));
+        } else {
+          result.addBias(role, inputs.folded(exact.biasOrZeros(config.rows(role)), codes));
+          result.tensors.addAll(inputs.tensors(stored.name(role)));
+        }
+        stored.setLinear(role, new Parameters(rounded, exact.bias()));
+      }
     }
-    stored.setLinear(role, new Parameters(rounded, exact.bias()));
+  }
+
+  private static float[] ones(int count) {
+    float[] ones = new float[count];
+    Arrays.fill(ones, 1f);
+    return ones;
   }
 
   private static BlockPrecision precision(

@@ -69,6 +69,15 @@ record StaticInputs(int bits, float[] scales, int[] zeros) {
     return new StaticInputs(bits, scales, zeros);
   }
 
+  /** The scale of each stored channel. */
+  float[] units() {
+    float[] units = new float[scales.length * CHANNELS];
+    for (int i = 0; i < units.length; i++) {
+      units[i] = scales[i / CHANNELS];
+    }
+    return units;
+  }
+
   /** Weights [rows, stored channels] as they multiply codes instead of inputs. */
   float[] scaled(float[] weight) {
     int columns = scales.length * CHANNELS;

@@ -1,0 +1,64 @@
+package dev.nibble.runtime.engine;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import dev.nibble.quantizer.method.MethodCatalog;
+import dev.nibble.quantizer.method.MethodCatalog.Options;
+import dev.nibble.quantizer.tokenizer.TokenizerFiles;
+import dev.nibble.runtime.CalibratedModel;
+import dev.nibble.runtime.TestModels;
+import dev.nibble.runtime.model.ModelOptions;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** What methods write beside codes is executed as the calibrator computed it. */
+class PackedMethodsTest {
+  private static final int CONTEXT = 512;
+
+  /**
+   * The two forward passes add in different orders, and numbers on a rounding edge fall to either
+   * side; with inputs in 8 bits that is half a percent over some hundred tokens.
+   */
+  private static final double ROUNDING_EDGES = 1e-2;
+
+  @TempDir Path folder;
+
+  @ParameterizedTest
+  @CsvSource({
+    "rptq, W4A8g32", "rptq, W3A16", "owq, W3A16", "owq, W4A8g128", "spqr, W3A16g64",
+    "llm.int8, W8A8sym"
+  })
+  void packedPerplexityIsTheCalibrators(String method, String scheme) throws IOException {
+    Path source = TestModels.books8m();
+    Path packed = folder.resolve("packed");
+    CalibratedModel model =
+        new CalibratedModel(MethodCatalog.create(method, Options.DEFAULT), block -> block)
+            .quantize(source, packed, scheme, 2, 256);
+    String text = Files.readString(TestModels.resource("text/alice.txt"));
+    int[] window =
+        Arrays.copyOf(TokenizerFiles.open(source).encode(text, false), CONTEXT);
+    double expected = model.perplexity(source, new int[][] {window});
+    double found;
+    try (Engine engine = TestModels.cpu(packed, ModelOptions.DEFAULT)) {
+      found = perplexity(TestModels.logits(engine, window), window, engine.vocabSize());
+    }
+    assertEquals(expected, found, ROUNDING_EDGES * expected, method + " " + scheme);
+  }
+
+  private static double perplexity(float[] logits, int[] window, int vocab) {
+    double loss = 0;
+    for (int t = 0; t + 1 < window.length; t++) {
+      double total = 0;
+      for (int i = 0; i < vocab; i++) {
+        total += Math.exp(logits[t * vocab + i]);
+      }
+      loss += Math.log(total) - logits[t * vocab + window[t + 1]];
+    }
+    return Math.exp(loss / (window.length - 1));
+  }
+}
