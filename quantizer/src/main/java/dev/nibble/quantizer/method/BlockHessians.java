@@ -93,8 +93,7 @@ final class BlockHessians {
 
     /** The codes of weights [rows, columns]. */
     QuantizedLinear round(float[] weight, PackedLayout layout) {
-      return feedback.round(
-          weight, layout, task.scheme().symmetric(), task.forward().workers());
+      return feedback.round(weight, layout, task.scheme().symmetric(), task.forward().workers());
     }
 
     /** What an error of a channel costs, up to a factor: 1 / U_jj^2, one a channel. */

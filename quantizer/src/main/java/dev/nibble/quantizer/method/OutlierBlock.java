@@ -46,8 +46,7 @@ final class OutlierBlock {
         codes,
         columns.joined(codes, weight),
         columns.tensors(task.block().name(role), weight));
-    inputs.put(
-        InputSite.of(role), columns.quantizer(task.scheme().activationBits()));
+    inputs.put(InputSite.of(role), columns.quantizer(task.scheme().activationBits()));
   }
 
   /** A linear with the weights it stands for, and the tensors beside its codes. */

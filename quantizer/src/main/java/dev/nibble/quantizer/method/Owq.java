@@ -70,8 +70,7 @@ record Owq(double share) implements BlockMethod {
       float[] weight = task.block().linear(role).weight();
       PackedLayout layout = task.layout(role);
       float[] rounded =
-          NearestRounding.round(
-                  weight, layout, task.scheme().symmetric(), task.forward().workers())
+          NearestRounding.round(weight, layout, task.scheme().symmetric(), task.forward().workers())
               .toFloats();
       for (int i = 0; i < weight.length; i++) {
         int channel = i % width;

@@ -108,11 +108,7 @@ final class Rptq implements BlockMethod {
       source.roles().forEach(role -> result.keep(role, stored.linear(role)));
     }
     return new QuantizedBlock(
-        result.linears,
-        result.tensors,
-        result.errors,
-        order.inverse().apply(stored),
-        precision);
+        result.linears, result.tensors, result.errors, order.inverse().apply(stored), precision);
   }
 
   /** What becomes of a block. */

@@ -68,8 +68,7 @@ record SpQr(double share) implements BlockMethod {
         }
         QuantizedLinear codes = rounding.round(rest, task.layout(role));
         Singles singles = Singles.takenOut(codes, weight, kept);
-        result.add(
-            role, codes, singles.joined(codes), singles.tensors(task.block().name(role)));
+        result.add(role, codes, singles.joined(codes), singles.tensors(task.block().name(role)));
       }
     }
     return result.made();

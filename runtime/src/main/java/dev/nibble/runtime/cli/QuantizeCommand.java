@@ -11,15 +11,20 @@ import dev.nibble.quantizer.method.FolderQuantizer.Existing;
 import dev.nibble.quantizer.method.FolderQuantizer.LinearError;
 import dev.nibble.quantizer.method.FolderQuantizer.Summary;
 import dev.nibble.quantizer.method.MethodCatalog;
+import dev.nibble.runtime.generate.Model;
+import dev.nibble.runtime.generate.Perplexity;
 import dev.nibble.runtime.model.Device;
+import dev.nibble.runtime.model.ModelOptions;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
+import java.lang.management.MemoryType;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Iterator;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -32,6 +37,7 @@ import picocli.CommandLine.Option;
 final class QuantizeCommand implements Callable<Integer> {
   private static final String RTN = "rtn";
   private static final int DEFAULT_SAMPLES = 128;
+  private static final int EVALUATION_CONTEXT = 1024;
 
   private final Host host;
 
@@ -123,6 +129,18 @@ final class QuantizeCommand implements Callable<Integer> {
       description = "CPU threads. Default: one a core.")
   private int threads;
 
+  @Option(
+      names = "--text",
+      paramLabel = "FILE",
+      description = "UTF-8 text to measure the perplexity on, before and after.")
+  private @Nullable Path text;
+
+  @Option(
+      names = "--report",
+      paramLabel = "BASE",
+      description = "Write BASE.txt, BASE.json and BASE.html. Default: DST.report.")
+  private @Nullable Path report;
+
   @Option(names = "--json", description = "Print one JSON object.")
   private boolean json;
 
@@ -133,6 +151,9 @@ final class QuantizeCommand implements Callable<Integer> {
       return MethodCatalog.names().iterator();
     }
   }
+
+  private final List<Double> blockLosses = new ArrayList<>();
+  private final List<List<Double>> curves = new ArrayList<>();
 
   QuantizeCommand(Host host) {
     this.host = host;
@@ -148,6 +169,7 @@ final class QuantizeCommand implements Callable<Integer> {
             scheme,
             overwrite ? Existing.REPLACE : Existing.KEEP,
             threads == 0 ? Runtime.getRuntime().availableProcessors() : threads);
+    long start = System.nanoTime();
     Summary summary;
     try (ProgressLine progress = new ProgressLine(host)) {
       summary =
@@ -155,8 +177,52 @@ final class QuantizeCommand implements Callable<Integer> {
               ? FolderQuantizer.quantize(request, listener(progress))
               : calibrate(request, progress);
     }
-    report(summary);
+    QuantizeReport result =
+        new QuantizeReport(
+            destination,
+            scheme.toString(),
+            method,
+            summary,
+            blockLosses,
+            curves,
+            (System.nanoTime() - start) / 1e9,
+            peakHeap(),
+            evaluate());
+    result.write(report == null ? Path.of(destination + ".report") : report);
+    if (json) {
+      host.results().json(result.json());
+    } else {
+      host.results().text(result.text());
+    }
     return ExitCode.OK.number();
+  }
+
+  private static long peakHeap() {
+    return ManagementFactory.getMemoryPoolMXBeans().stream()
+        .filter(pool -> pool.getType() == MemoryType.HEAP)
+        .mapToLong(pool -> pool.getPeakUsage().getUsed())
+        .sum();
+  }
+
+  /** Perplexity before and after, where a text is given. */
+  private Optional<QuantizeReport.Scores> evaluate() throws IOException {
+    if (text == null) {
+      return Optional.empty();
+    }
+    Perplexity before = perplexity(source, text);
+    Perplexity after = perplexity(destination, text);
+    return Optional.of(
+        new QuantizeReport.Scores(
+            text, before.tokensScored(), before.perplexity(), after.perplexity()));
+  }
+
+  private Perplexity perplexity(Path folder, Path of) throws IOException {
+    int window = Math.min(EVALUATION_CONTEXT, ModelConfig.read(folder).maxPositions());
+    try (Model model =
+        Model.load(folder, Device.cpu(), ModelOptions.DEFAULT.withContextLength(window))) {
+      return Perplexity.measure(
+          model, Inputs.read(of), window, Integer.MAX_VALUE, (done, total, value) -> {});
+    }
   }
 
   private void check() {
@@ -225,6 +291,12 @@ final class QuantizeCommand implements Callable<Integer> {
 
       @Override
       public void step(int block, int blocks, long done, long total, double loss) {
+        while (curves.size() <= block) {
+          curves.add(new ArrayList<>());
+        }
+        if (Double.isFinite(loss)) {
+          curves.get(block).add(loss);
+        }
         progress.at(
             block * total + done,
             blocks * total,
@@ -233,6 +305,7 @@ final class QuantizeCommand implements Callable<Integer> {
 
       @Override
       public void blockDone(int block, int blocks, double loss) {
+        blockLosses.add(loss);
         host.messages().printf(Locale.ROOT, "block %d of %d: loss %.4g%n", block + 1, blocks, loss);
       }
     };
@@ -248,42 +321,5 @@ final class QuantizeCommand implements Callable<Integer> {
       @Override
       public void quantized(LinearError linear) {}
     };
-  }
-
-  private void report(Summary summary) throws IOException {
-    if (json) {
-      Map<String, Object> fields = new LinkedHashMap<>();
-      fields.put("folder", destination.toString());
-      fields.put("scheme", scheme.toString());
-      fields.put("method", method);
-      fields.put("bits_per_weight", summary.bitsPerWeight());
-      fields.put("source_bytes", summary.sourceBytes());
-      fields.put("packed_bytes", summary.packedBytes());
-      fields.put(
-          "linears",
-          summary.linears().stream()
-              .map(l -> Map.of("name", l.name(), "relative_error", l.relativeError()))
-              .toList());
-      host.results().json(fields);
-      return;
-    }
-    StringBuilder text = new StringBuilder();
-    List<LinearError> linears = summary.linears();
-    for (LinearError linear : linears) {
-      text.append(
-          String.format(Locale.ROOT, "%-48s error %.5f%n", linear.name(), linear.relativeError()));
-    }
-    text.append(
-        String.format(
-            Locale.ROOT,
-            "%s: %s by %s, %.4f bits a weight, mean error %.5f, %s -> %s%n",
-            destination,
-            scheme,
-            method,
-            summary.bitsPerWeight(),
-            linears.stream().mapToDouble(LinearError::relativeError).average().orElse(0),
-            Quantities.bytes(summary.sourceBytes()),
-            Quantities.bytes(summary.packedBytes())));
-    host.results().text(text.toString());
   }
 }

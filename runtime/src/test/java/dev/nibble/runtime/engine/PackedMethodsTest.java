@@ -30,7 +30,11 @@ class PackedMethodsTest {
 
   @ParameterizedTest
   @CsvSource({
-    "rptq, W4A8g32", "rptq, W3A16", "owq, W3A16", "owq, W4A8g128", "spqr, W3A16g64",
+    "rptq, W4A8g32",
+    "rptq, W3A16",
+    "owq, W3A16",
+    "owq, W4A8g128",
+    "spqr, W3A16g64",
     "llm.int8, W8A8sym"
   })
   void packedPerplexityIsTheCalibrators(String method, String scheme) throws IOException {
@@ -40,8 +44,7 @@ class PackedMethodsTest {
         new CalibratedModel(MethodCatalog.create(method, Options.DEFAULT), block -> block)
             .quantize(source, packed, scheme, 2, 256);
     String text = Files.readString(TestModels.resource("text/alice.txt"));
-    int[] window =
-        Arrays.copyOf(TokenizerFiles.open(source).encode(text, false), CONTEXT);
+    int[] window = Arrays.copyOf(TokenizerFiles.open(source).encode(text, false), CONTEXT);
     double expected = model.perplexity(source, new int[][] {window});
     double found;
     try (Engine engine = TestModels.cpu(packed, ModelOptions.DEFAULT)) {
