@@ -24,17 +24,8 @@ final class Lanes {
   private Lanes() {}
 
   private static VectorShape shape() {
-    int bits =
-        Integer.getInteger(
-            "nibble.vector.bits", Math.min(512, VectorShape.preferredShape().vectorBitSize()));
-    return switch (bits) {
-      case 128 -> VectorShape.S_128_BIT;
-      case 256 -> VectorShape.S_256_BIT;
-      case 512 -> VectorShape.S_512_BIT;
-      default ->
-          throw new IllegalArgumentException(
-              "nibble.vector.bits " + bits + ": expected 128, 256 or 512");
-    };
+    int preferred = Math.min(512, VectorShape.preferredShape().vectorBitSize());
+    return VectorShape.forBitSize(ProviderChoice.vectorBits().orElse(preferred));
   }
 
   /** Whether vectors pay: without AVX2 an x86 processor has no fused multiply-add. */

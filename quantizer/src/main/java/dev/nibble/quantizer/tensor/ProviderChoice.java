@@ -1,6 +1,7 @@
 package dev.nibble.quantizer.tensor;
 
 import java.util.Optional;
+import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.LoggerFactory;
 
@@ -10,6 +11,7 @@ import org.slf4j.LoggerFactory;
  */
 final class ProviderChoice {
   private static final String PROPERTY = "nibble.ops";
+  private static final String BITS_PROPERTY = "nibble.vector.bits";
   private static final String MODULE = "jdk.incubator.vector";
 
   private ProviderChoice() {}
@@ -43,7 +45,25 @@ final class ProviderChoice {
     static void giveOnce() {}
   }
 
+  /**
+   * The vector width that a property asks for.
+   *
+   * @return 128, 256 or 512; empty for the processor's own
+   * @throws IllegalArgumentException if the property is anything else
+   */
+  static OptionalInt vectorBits() {
+    @Nullable String bits = System.getProperty(BITS_PROPERTY);
+    return switch (bits) {
+      case null -> OptionalInt.empty();
+      case "128", "256", "512" -> OptionalInt.of(Integer.parseInt(bits));
+      default ->
+          throw new IllegalArgumentException(
+              BITS_PROPERTY + "=" + bits + ": expected 128, 256 or 512");
+    };
+  }
+
   static TensorOperations open(int threads) {
+    vectorBits(); // before a class is initialized with it, where the exception would be hidden
     @Nullable String forced = System.getProperty(PROPERTY);
     return switch (choose(forced, Obstacle.FOUND)) {
       case SCALAR -> {

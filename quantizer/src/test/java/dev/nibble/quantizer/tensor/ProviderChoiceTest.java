@@ -61,6 +61,12 @@ class ProviderChoiceTest {
         result.err().contains("IllegalArgumentException: nibble.ops=vector: ")
             && result.err().contains(FLAG),
         result.err());
+    result =
+        ChildJvm.run(
+            List.of("--add-modules=jdk.incubator.vector", "-Dnibble.vector.bits=100"), Main.class);
+    assertTrue(
+        result.err().contains("IllegalArgumentException: nibble.vector.bits=100: expected 128,"),
+        result.err());
     assertThrows(
         IllegalArgumentException.class, () -> ProviderChoice.choose("simd", Optional.empty()));
   }
