@@ -63,6 +63,21 @@ public final class StrictJson {
   }
 
   /**
+   * A small JSON object with one field set to another value.
+   *
+   * @param file for messages
+   * @param utf8 the text
+   * @param field of the object, there or not
+   * @param value what it becomes
+   * @return the new text
+   * @throws IOException if the text is anything but an object
+   */
+  public static String with(Path file, byte[] utf8, String field, boolean value)
+      throws IOException {
+    return object(file, utf8).put(field, value).toString();
+  }
+
+  /**
    * Reads a small file that holds one JSON object.
    *
    * @param file for messages

@@ -90,9 +90,7 @@ final class RotatedFolder {
           // One tensor can no longer be embedding and head.
           Files.writeString(
               to.resolve(name),
-              StrictJson.object(entry, Files.readAllBytes(entry))
-                  .put("tie_word_embeddings", false)
-                  .toString());
+              StrictJson.with(entry, Files.readAllBytes(entry), "tie_word_embeddings", false));
         } else if (Files.isRegularFile(entry) && !name.contains(".safetensors")) {
           Files.copy(entry, to.resolve(name));
         }

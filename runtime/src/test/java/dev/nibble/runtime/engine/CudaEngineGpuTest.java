@@ -40,7 +40,9 @@ class CudaEngineGpuTest {
   /** Between the products of prompts and those of decode steps. */
   private static final double STEP_GAP = 0.3;
 
-  /** How much farther from the CPU's logits the GPU's may be than those of {@link RoundingNoise}. */
+  /**
+   * How much farther from the CPU's logits the GPU's may be than those of {@link RoundingNoise}.
+   */
   private static final double OF_NOISE = 2;
 
   @TempDir Path folder;
