@@ -35,12 +35,18 @@ class PerplexityTest {
 
   /**
    * Four-bit inputs make eight windows a lottery: noise of 1e-6 in the embeddings moves W4A4KV4 on
-   * alice.txt between 39.3 and 40.5 here, and between 39.0 and 39.9 in a float32 NumPy program that
+   * alice.txt between 39.3 and 40.5 here, and between 39.0 and 40.2 in a float32 NumPy program that
    * shares no line with this one, while the reference drew 38.82. On the whole text the draws
    * average out. So those rows are held to the reference on whole texts, and only kept from
    * straying on eight windows.
    */
   private static final double FEW_WINDOWS_OF_4_BIT_INPUTS = 0.05;
+
+  /**
+   * As above, with a smaller stake: the NumPy program draws 32.93 to 33.16 for W4A6 on
+   * time-machine.txt, the reference drew 32.97.
+   */
+  private static final double FEW_WINDOWS_OF_6_BIT_INPUTS = 0.01;
 
   @TempDir Path folder;
 
@@ -121,7 +127,11 @@ class PerplexityTest {
 
   private static void assertFirstWindowsClose(JsonNode row, String name, double found) {
     double tolerance =
-        scheme(row).activationBits() == 4 ? FEW_WINDOWS_OF_4_BIT_INPUTS : tolerance(scheme(row));
+        switch (scheme(row).activationBits()) {
+          case 4 -> FEW_WINDOWS_OF_4_BIT_INPUTS;
+          case 6 -> FEW_WINDOWS_OF_6_BIT_INPUTS;
+          default -> tolerance(scheme(row));
+        };
     assertClose(row, name + " first 8 windows", found, tolerance);
   }
 
