@@ -12,7 +12,10 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 @Tag("acceptance")
 class CheckpointAcceptanceTest {
-  private static final Path TINY = Path.of(System.getProperty("fixtures"), "models", "tiny");
+  private static final Path TINY =
+      Path.of(System.getProperty("project.root"))
+          .resolve(System.getProperty("fixtures"))
+          .resolve("models/tiny");
 
   @ParameterizedTest
   @CsvSource({"llama2, 21, 0", "llama3, 20, 0", "mistral, 21, 8", "qwen2, 27, 0", "qwen3, 25, 0"})
