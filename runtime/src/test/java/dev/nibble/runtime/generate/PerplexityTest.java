@@ -34,13 +34,13 @@ class PerplexityTest {
   private static final String TIME_MACHINE = "time-machine.txt";
 
   /**
-   * Four-bit inputs make eight windows a lottery: noise of 1e-6 in the embeddings moves W4A4KV4 on
-   * alice.txt between 39.3 and 40.5 here, and between 39.0 and 40.2 in a float32 NumPy program that
-   * shares no line with this one, while the reference drew 38.82. On the whole text the draws
-   * average out. So those rows are held to the reference on whole texts, and only kept from
-   * straying on eight windows.
+   * Four-bit inputs and cache make eight windows a lottery: noise of 1e-6 in the embeddings moves
+   * W4A4KV4 on alice.txt between 39.3 and 40.5 here, and between 39.0 and 40.2 in a float32 NumPy
+   * program that shares no line with this one, while the reference drew 38.82. On the whole text
+   * the draws average out. So those rows are held to the reference on whole texts, and only kept
+   * from straying on eight windows.
    */
-  private static final double FEW_WINDOWS_OF_4_BIT_INPUTS = 0.05;
+  private static final double FEW_WINDOWS_OF_4_BIT_INPUTS_AND_CACHE = 0.05;
 
   /**
    * As above, with a smaller stake: the NumPy program draws 32.93 to 33.16 for W4A6 on
@@ -126,12 +126,13 @@ class PerplexityTest {
   }
 
   private static void assertFirstWindowsClose(JsonNode row, String name, double found) {
-    double tolerance =
-        switch (scheme(row).activationBits()) {
-          case 4 -> FEW_WINDOWS_OF_4_BIT_INPUTS;
-          case 6 -> FEW_WINDOWS_OF_6_BIT_INPUTS;
-          default -> tolerance(scheme(row));
-        };
+    QuantScheme scheme = scheme(row);
+    double tolerance = tolerance(scheme);
+    if (scheme.activationBits() == 4 && scheme.kvBits() == 4) {
+      tolerance = FEW_WINDOWS_OF_4_BIT_INPUTS_AND_CACHE;
+    } else if (scheme.activationBits() == 6) {
+      tolerance = FEW_WINDOWS_OF_6_BIT_INPUTS;
+    }
     assertClose(row, name + " first 8 windows", found, tolerance);
   }
 
