@@ -6,10 +6,11 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * Progressive adaptive rounding (TesseraQ, Li and Panda 2024): whether each weight is rounded down
- * or up is learned, from the grid that another method found. A weight is floor(w / s) + h(v) with h
- * a sigmoid stretched to [-0.1, 1.1] and clipped; round by round those that are nearly decided are
- * fixed, until all are. A factor 2 sigmoid(u) of each scale is learned beside them. The codes and
+ * Adaptive rounding (AdaRound, Nagel et al. 2020): whether each weight is rounded down or up is
+ * learned, on a grid that another method found. A weight is floor(w / s) + h(v) with h a sigmoid
+ * stretched to [-0.1, 1.1] and clipped, which starts as the weight's own fraction. Weights are
+ * brought to a decision by {@link #harden} (TesseraQ, Li and Panda 2024) or by {@link
+ * #addDecisiveness}; a factor 2 sigmoid(u) of each scale can be learned beside them. The codes and
  * the scales are packed as those of any method.
  */
 final class AdaptiveRounding implements WeightParametrization {
@@ -29,12 +30,13 @@ final class AdaptiveRounding implements WeightParametrization {
   private final WorkerThreads workers;
   private final int columns;
   private final int group;
+  private final int groups;
 
   /** Codes rounded down. */
   private final byte[] floors;
 
   private final byte[] state;
-  private final Parameter rounding;
+  private final Parameter choices;
   private final Parameter scaling;
   private final int learned;
 
@@ -49,6 +51,7 @@ final class AdaptiveRounding implements WeightParametrization {
     this.workers = workers;
     columns = grid.layout().columns();
     group = grid.groupColumns();
+    groups = grid.layout().groups();
     floors = new byte[weights.length];
     state = new byte[weights.length];
     float[] start = new float[weights.length];
@@ -69,13 +72,23 @@ final class AdaptiveRounding implements WeightParametrization {
         soft++;
       }
     }
-    rounding = new Parameter(start);
+    choices = new Parameter(start);
     scaling = new Parameter(new float[grid.scales().length]);
     learned = soft;
   }
 
   private int scaleIndex(int i) {
-    return i / columns * grid.layout().groups() + i % columns / group;
+    return i / columns * groups + i % columns / group;
+  }
+
+  /** The first weight of a scale. */
+  private int first(int at) {
+    return at / groups * columns + at % groups * group;
+  }
+
+  /** One past its last. */
+  private int end(int at) {
+    return Math.min(first(at) + group, (at / groups + 1) * columns);
   }
 
   /** Fixes the most decided weights, until {@code softShare} of those that were learned is left. */
@@ -101,7 +114,7 @@ final class AdaptiveRounding implements WeightParametrization {
     return switch (state[i]) {
       case DOWN -> 0;
       case UP -> 1;
-      default -> Math.clamp(sigmoid(rounding.value[i]) * STRETCH - MARGIN, 0f, 1f);
+      default -> Math.clamp(sigmoid(choices.value[i]) * STRETCH - MARGIN, 0f, 1f);
     };
   }
 
@@ -115,10 +128,12 @@ final class AdaptiveRounding implements WeightParametrization {
     workers.run(
         grid.layout().rows(),
         (from, to, worker) -> {
-          for (int i = from * columns; i < to * columns; i++) {
-            int at = scaleIndex(i);
-            float offset = (floors[i] & 0xff) - (grid.zeros()[at] & 0xff);
-            rounded[i] = (offset + share(i)) * Float.float16ToFloat(scale(at));
+          for (int at = from * groups; at < to * groups; at++) {
+            int zero = grid.zeros()[at] & 0xff;
+            float scale = Float.float16ToFloat(scale(at));
+            for (int i = first(at); i < end(at); i++) {
+              rounded[i] = ((floors[i] & 0xff) - zero + share(i)) * scale;
+            }
           }
         });
   }
@@ -129,38 +144,67 @@ final class AdaptiveRounding implements WeightParametrization {
     workers.run(
         grid.layout().rows(),
         (from, to, worker) -> {
-          int groups = grid.layout().groups();
-          double[] sums = new double[groups];
-          for (int row = from; row < to; row++) {
-            Arrays.fill(sums, 0);
-            for (int i = row * columns; i < (row + 1) * columns; i++) {
-              int at = scaleIndex(i);
-              float offset = (floors[i] & 0xff) - (grid.zeros()[at] & 0xff);
-              sums[at - row * groups] += gradient[i] * (offset + share(i));
-              rounding.gradient[i] = slope(i) * gradient[i] * Float.float16ToFloat(scale(at));
+          for (int at = from * groups; at < to * groups; at++) {
+            int zero = grid.zeros()[at] & 0xff;
+            float scale = Float.float16ToFloat(scale(at));
+            double sum = 0;
+            for (int i = first(at); i < end(at); i++) {
+              float share = share(i);
+              sum += gradient[i] * ((floors[i] & 0xff) - zero + share);
+              choices.gradient[i] = slope(i, share) * gradient[i] * scale;
             }
-            for (int g = 0; g < groups; g++) {
-              int at = row * groups + g;
-              float s = sigmoid(scaling.value[at]);
-              float base = Float.float16ToFloat(grid.scales()[at]);
-              scaling.gradient[at] = (float) (sums[g] * base * 2 * s * (1 - s));
+            float s = sigmoid(scaling.value[at]);
+            float base = Float.float16ToFloat(grid.scales()[at]);
+            scaling.gradient[at] = (float) (sum * base * 2 * s * (1 - s));
+          }
+        });
+  }
+
+  /**
+   * Adds to the gradient that of weight times the sum of 1 - |2 h - 1|^beta over all weights, which
+   * is least where all are decided.
+   *
+   * @param weight of the sum, beside the loss
+   * @param beta how late the pull begins on the way from a half: large for late
+   */
+  void addDecisiveness(double weight, double beta) {
+    workers.run(
+        grid.layout().rows(),
+        (from, to, worker) -> {
+          for (int i = from * columns; i < to * columns; i++) {
+            float share = share(i);
+            float slope = slope(i, share);
+            if (slope != 0) {
+              double side = 2.0 * share - 1;
+              double pull = -2 * beta * Math.signum(side) * Math.pow(Math.abs(side), beta - 1);
+              choices.gradient[i] += (float) (weight * pull * slope);
             }
           }
         });
   }
 
-  private float slope(int i) {
-    float share = share(i);
+  /** Slope of h where a weight is at {@code share}. */
+  private float slope(int i, float share) {
     if (state[i] != SOFT || share <= 0 || share >= 1) {
       return 0;
     }
-    float s = sigmoid(rounding.value[i]);
+    float s = (share + MARGIN) / STRETCH;
     return STRETCH * s * (1 - s);
+  }
+
+  /** v, one a weight. */
+  Parameter choices() {
+    return choices;
+  }
+
+  /** u, one a scale. */
+  Parameter scaling() {
+    return scaling;
   }
 
   @Override
   public List<Parameter> parameters() {
-    return List.of(rounding, scaling);
+    return List.of(choices, scaling);
   }
 
   @Override

@@ -8,20 +8,49 @@ import java.util.OptionalInt;
 public final class MethodCatalog {
   private static final int DEFAULT_EPOCHS = 10;
 
-  /** Steps of each of the twenty rounds of adaptive rounding. */
-  private static final int DEFAULT_PAR_STEPS = 32;
-
   private MethodCatalog() {}
 
   /**
-   * What a caller may set.
+   * What a caller may set; empty for the method's own.
    *
-   * @param epochs passes over the calibration windows; empty for the method's own number
+   * @param epochs passes over the calibration windows
    * @param clusters clusters of an input at most (RPTQ)
+   * @param parSteps steps of each round of progressive adaptive rounding
    */
-  public record Options(OptionalInt epochs, OptionalInt clusters) {
+  public record Options(OptionalInt epochs, OptionalInt clusters, OptionalInt parSteps) {
     /** Every method's own. */
-    public static final Options DEFAULT = new Options(OptionalInt.empty(), OptionalInt.empty());
+    public static final Options DEFAULT =
+        new Options(OptionalInt.empty(), OptionalInt.empty(), OptionalInt.empty());
+
+    /**
+     * The same with so many passes.
+     *
+     * @param passes over the calibration windows
+     * @return the options
+     */
+    public Options withEpochs(int passes) {
+      return new Options(OptionalInt.of(passes), clusters, parSteps);
+    }
+
+    /**
+     * The same with clusters.
+     *
+     * @param most clusters of an input
+     * @return the options
+     */
+    public Options withClusters(int most) {
+      return new Options(epochs, OptionalInt.of(most), parSteps);
+    }
+
+    /**
+     * The same with rounds of so many steps.
+     *
+     * @param steps of each round of progressive adaptive rounding
+     * @return the options
+     */
+    public Options withParSteps(int steps) {
+      return new Options(epochs, clusters, OptionalInt.of(steps));
+    }
   }
 
   /**
@@ -45,6 +74,8 @@ public final class MethodCatalog {
         "os+",
         "os+gptq",
         "rptq",
+        "adaround",
+        "awq+adaround",
         "omniquant",
         "omniquant+par",
         "owq",
@@ -64,6 +95,9 @@ public final class MethodCatalog {
     if (options.clusters().isPresent() && !name.equals("rptq")) {
       throw new IllegalArgumentException("--clusters: method " + name + " has none");
     }
+    if (options.parSteps().isPresent() && !name.equals("omniquant+par")) {
+      throw new IllegalArgumentException("--par-steps: method " + name + " has no such rounds");
+    }
     if (names().contains(name) && name.endsWith(RotatedMethod.SUFFIX)) {
       String rotated = name.substring(0, name.length() - RotatedMethod.SUFFIX.length());
       return new RotatedMethod(create(rotated, options));
@@ -81,6 +115,8 @@ public final class MethodCatalog {
           recipe(name, options, List.of(SmoothQuant.DEFAULT), Gptaq.DEFAULT);
       case "os+" -> recipe(name, options, List.of(new OutlierSuppression()), new NearestBlocks());
       case "os+gptq" -> recipe(name, options, List.of(new OutlierSuppression()), Gptq.DEFAULT);
+      case "adaround" -> new BlockRecipe(name, List.of(), adaRound(options));
+      case "awq+adaround" -> new BlockRecipe(name, List.of(new AwqScaling()), adaRound(options));
       case "owq" -> onePass(name, options, Owq.DEFAULT);
       case "spqr" -> onePass(name, options, SpQr.DEFAULT);
       case "llm.int8" -> onePass(name, options, new LlmInt8());
@@ -91,11 +127,17 @@ public final class MethodCatalog {
       case "omniquant" -> new OmniQuant(options.epochs().orElse(DEFAULT_EPOCHS));
       case "omniquant+par" ->
           new OmniQuant(options.epochs().orElse(DEFAULT_EPOCHS))
-              .withAdaptiveRounding(DEFAULT_PAR_STEPS);
+              .followedBy(
+                  new ProgressiveRounding(
+                      options.parSteps().orElse(ProgressiveRounding.DEFAULT_STEPS)));
       default ->
           throw new IllegalArgumentException(
               "method " + name + ": unknown; there is: " + String.join(", ", names()));
     };
+  }
+
+  private static AdaRound adaRound(Options options) {
+    return new AdaRound(options.epochs().orElse(AdaRound.DEFAULT_EPOCHS));
   }
 
   private static BlockMethod onePass(String name, Options options, BlockMethod method) {

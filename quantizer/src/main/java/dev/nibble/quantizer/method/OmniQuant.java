@@ -3,28 +3,19 @@ package dev.nibble.quantizer.method;
 import dev.nibble.quantizer.calibration.BlockMethod;
 import dev.nibble.quantizer.calibration.BlockPrecision;
 import dev.nibble.quantizer.calibration.BlockTask;
-import dev.nibble.quantizer.calibration.BlockTrainer;
 import dev.nibble.quantizer.calibration.BlockTrainer.Scope;
-import dev.nibble.quantizer.calibration.HiddenStates;
 import dev.nibble.quantizer.calibration.InputSite;
 import dev.nibble.quantizer.calibration.QuantizedBlock;
-import dev.nibble.quantizer.calibration.QuantizedLinear;
 import dev.nibble.quantizer.calibration.TransformerBlock;
-import dev.nibble.quantizer.calibration.TransformerBlock.Parameters;
 import dev.nibble.quantizer.format.Architecture;
 import dev.nibble.quantizer.format.LinearRole;
 import dev.nibble.quantizer.format.ModelConfig;
 import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.quantizer.tensor.WorkerThreads;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Optional;
-import java.util.Random;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -36,64 +27,47 @@ import org.jspecify.annotations.Nullable;
  * loss divided by its own value.
  */
 final class OmniQuant implements BlockMethod {
-  private static final int BATCH = 4;
   private static final double CLIPPING_RATE = 1e-2;
   private static final double TRANSFORMATION_RATE = 5e-3;
   private static final double ALPHA = 0.5;
   private static final float SMALLEST_INITIAL = 1e-5f;
 
-  /** Share of the weights still soft in each round of adaptive rounding (TesseraQ). */
-  private static final double[] SOFT_SHARES = {
-    .8, .65, .5, .43, .38, .34, .3, .27, .24, .21, .18, .15, .12, .1, .08, .06, .04, .02, .01, .005
-  };
-
-  /** How far a rounding can move in all; upstream's 20 rounds of 250 steps of 1e-3. */
-  private static final double ROUNDING_TRAVEL = 5;
-
-  private static final double SCALING_RATE = 1e-3;
-
   private final int epochs;
 
-  /** Steps of a round of adaptive rounding; 0 leaves it out. */
-  private final int roundSteps;
+  /** What follows on the grid that is found. */
+  private final Optional<ProgressiveRounding> rounding;
 
   OmniQuant(int epochs) {
-    this(epochs, 0);
+    this(epochs, Optional.empty());
   }
 
-  private OmniQuant(int epochs, int roundSteps) {
+  private OmniQuant(int epochs, Optional<ProgressiveRounding> rounding) {
     if (epochs < 0) {
       throw new IllegalArgumentException("--epochs " + epochs + ": expected 0 or more");
     }
     this.epochs = epochs;
-    this.roundSteps = roundSteps;
+    this.rounding = rounding;
   }
 
   /** The same, followed by adaptive rounding on the grid it finds. */
-  OmniQuant withAdaptiveRounding(int stepsOfARound) {
-    if (stepsOfARound < 1) {
-      throw new IllegalArgumentException("steps " + stepsOfARound + ": expected 1 or more");
-    }
-    return new OmniQuant(epochs, stepsOfARound);
+  OmniQuant followedBy(ProgressiveRounding next) {
+    return new OmniQuant(epochs, Optional.of(next));
   }
 
   @Override
   public String name() {
-    return roundSteps == 0 ? "omniquant" : "omniquant+par";
+    return rounding.isEmpty() ? "omniquant" : "omniquant+par";
   }
 
   @Override
   public Map<String, String> settings() {
     Map<String, String> settings = new LinkedHashMap<>();
     settings.put("epochs", Integer.toString(epochs));
-    settings.put("batch", Integer.toString(BATCH));
+    settings.put("batch", Integer.toString(BlockTraining.BATCH));
     settings.put("lwc_lr", Double.toString(CLIPPING_RATE));
     settings.put("let_lr", Double.toString(TRANSFORMATION_RATE));
     settings.put("alpha", Double.toString(ALPHA));
-    if (roundSteps > 0) {
-      settings.put("par_rounds", Integer.toString(SOFT_SHARES.length));
-      settings.put("par_steps", Integer.toString(roundSteps));
-    }
+    rounding.ifPresent(next -> next.addTo(settings));
     return settings;
   }
 
@@ -124,28 +98,24 @@ final class OmniQuant implements BlockMethod {
   private final class Training {
     private final BlockTask task;
     private final TransformerBlock block;
-    private final BlockPrecision precision;
     private final WorkerThreads workers;
     private final @Nullable EquivalentTransformation transformation;
-    private final Map<LinearRole, WeightParametrization> weights = new EnumMap<>(LinearRole.class);
 
     /** After the transformation; the source itself when there is none. */
     private final TransformerBlock transformed;
 
-    /** After rounding. */
-    private final TransformerBlock rounded;
+    private final BlockTraining training;
 
     Training(BlockTask task) {
       this.task = task;
       block = task.block();
-      precision = BlockPrecision.of(task.scheme());
       workers = task.forward().workers();
       boolean transforms = transforms(block.config(), task.scheme());
       transformation = transforms ? smoothing() : null;
       transformed = transforms ? block.copy() : block;
-      rounded = block.copy();
+      training = new BlockTraining(task, transformed, BlockTraining.targets(task));
       for (LinearRole role : block.roles()) {
-        weights.put(
+        training.set(
             role,
             new LearnedClipping(
                 task.layout(role), task.scheme().symmetric(), LearnedClipping.START, workers));
@@ -153,118 +123,46 @@ final class OmniQuant implements BlockMethod {
     }
 
     QuantizedBlock run() {
-      int windows = task.quantizedInputs().windows();
-      int batch = Math.min(BATCH, windows);
-      List<HiddenStates> targets = targets();
-      BlockTrainer trainer = new BlockTrainer(task, batch);
-      Random random = new Random(task.seed());
-      int steps = Math.ceilDiv(windows, batch);
       for (int epoch = 0; epoch < epochs; epoch++) {
-        int[] order = shuffled(windows, random);
+        List<int[]> batches = training.epoch();
         double sum = 0;
-        for (int step = 0; step < steps; step++) {
-          int[] some =
-              Arrays.copyOfRange(order, step * batch, Math.min(windows, (step + 1) * batch));
-          sum += step(trainer, some, targets);
+        for (int step = 0; step < batches.size(); step++) {
+          sum += step(batches.get(step));
           task.progress()
-              .step((long) epoch * steps + step + 1, (long) epochs * steps, sum / (step + 1));
+              .step(
+                  (long) epoch * batches.size() + step + 1,
+                  (long) epochs * batches.size(),
+                  sum / (step + 1));
         }
       }
-      if (roundSteps > 0) {
-        adaptRounding(trainer, targets, random);
-      }
-      return freeze();
-    }
-
-    /** The transformation stays as it is now; each weight learns which way to round. */
-    private void adaptRounding(BlockTrainer trainer, List<HiddenStates> targets, Random random) {
       transform();
-      Map<LinearRole, AdaptiveRounding> roundings = new EnumMap<>(LinearRole.class);
-      for (LinearRole role : block.roles()) {
-        float[] source = transformed.linear(role).weight();
-        roundings.put(role, new AdaptiveRounding(source, weight(role).freeze(source), workers));
-      }
-      weights.putAll(roundings);
-      int windows = task.quantizedInputs().windows();
-      int batch = Math.min(BATCH, windows);
-      double rate = ROUNDING_TRAVEL / (SOFT_SHARES.length * roundSteps);
-      int total = SOFT_SHARES.length * roundSteps;
-      int done = 0;
-      for (double share : SOFT_SHARES) {
-        roundings.values().forEach(rounding -> rounding.harden(share));
-        for (int i = 0; i < roundSteps; i++) {
-          int[] some = Arrays.copyOf(shuffled(windows, random), batch);
-          double loss = forwardAndBack(trainer, some, targets, Scope.WEIGHTS);
-          for (AdaptiveRounding rounding : roundings.values()) {
-            rounding.parameters().getFirst().step(rate);
-            rounding.parameters().getLast().step(SCALING_RATE);
-          }
-          task.progress().step(++done, total, loss);
-        }
-      }
+      rounding.ifPresent(next -> next.train(training, transformed, task));
+      return QuantizedBlock.of(
+          block,
+          transformation == null ? block.copy() : transformed,
+          training.freeze(),
+          BlockPrecision.of(task.scheme()));
     }
 
-    private List<HiddenStates> targets() {
-      List<HiddenStates> targets = new ArrayList<>(List.of(task.targets()));
-      if (task.scheme().weightBits() == 2 || task.scheme().activationBits() == 4) {
-        targets.add(task.forward().run(block, BlockPrecision.FULL, task.quantizedInputs()));
-      }
-      return targets;
-    }
-
-    private double step(BlockTrainer trainer, int[] batch, List<HiddenStates> targets) {
+    private double step(int[] batch) {
       transform();
-      double loss =
-          forwardAndBack(
-              trainer, batch, targets, transformation == null ? Scope.WEIGHTS : Scope.ALL);
+      double loss = training.run(batch, transformation == null ? Scope.WEIGHTS : Scope.ALL);
       for (LinearRole role : block.roles()) {
-        weight(role).parameters().forEach(p -> p.step(CLIPPING_RATE));
+        training.weight(role).parameters().forEach(p -> p.step(CLIPPING_RATE));
       }
       if (transformation != null) {
-        transformation.backward(trainer);
+        transformation.backward(training.trainer);
         transformation.parameters().forEach(p -> p.step(TRANSFORMATION_RATE));
       }
       return loss;
     }
 
-    private double forwardAndBack(
-        BlockTrainer trainer, int[] batch, List<HiddenStates> targets, Scope scope) {
-      for (LinearRole role : block.roles()) {
-        weight(role).round(transformed.linear(role).weight(), rounded.linear(role).weight());
-      }
-      double loss = trainer.run(rounded, precision, task.quantizedInputs(), batch, targets, scope);
-      for (LinearRole role : block.roles()) {
-        weight(role).backward(transformed.linear(role).weight(), trainer.weight(role));
-      }
-      return loss;
-    }
-
-    /** Brings {@link #transformed}, and the norms and biases of {@link #rounded}, up to date. */
+    /** Brings {@link #transformed} up to date. */
     private void transform() {
-      if (transformation == null) {
-        return;
+      if (transformation != null) {
+        transformation.truncate();
+        transformation.apply(transformed);
       }
-      transformation.truncate();
-      transformation.apply(transformed);
-      copy(transformed.attentionNorm(), rounded.attentionNorm());
-      copy(transformed.mlpNorm(), rounded.mlpNorm());
-      for (LinearRole role : block.roles()) {
-        copyBias(transformed.linear(role), rounded.linear(role));
-      }
-    }
-
-    private QuantizedBlock freeze() {
-      transform();
-      Map<LinearRole, QuantizedLinear> linears = new EnumMap<>(LinearRole.class);
-      for (LinearRole role : block.roles()) {
-        linears.put(role, weight(role).freeze(transformed.linear(role).weight()));
-      }
-      return QuantizedBlock.of(
-          block, transformation == null ? block.copy() : transformed, linears, precision);
-    }
-
-    private WeightParametrization weight(LinearRole role) {
-      return Objects.requireNonNull(weights.get(role));
     }
 
     /** Scales as SmoothQuant's: max|x|^alpha / max|w|^(1 - alpha), of q, o and up. */
@@ -311,27 +209,5 @@ final class OmniQuant implements BlockMethod {
       scales[i] = (float) Math.max(SMALLEST_INITIAL, Math.pow(x, ALPHA) / Math.pow(w, 1 - ALPHA));
     }
     return scales;
-  }
-
-  private static int[] shuffled(int count, Random random) {
-    int[] order = new int[count];
-    for (int i = 0; i < count; i++) {
-      int other = random.nextInt(i + 1);
-      order[i] = order[other];
-      order[other] = i;
-    }
-    return order;
-  }
-
-  private static void copy(Parameters from, Parameters to) {
-    System.arraycopy(from.weight(), 0, to.weight(), 0, from.weight().length);
-    copyBias(from, to);
-  }
-
-  private static void copyBias(Parameters from, Parameters to) {
-    Optional<float[]> bias = from.bias();
-    if (bias.isPresent()) {
-      System.arraycopy(bias.get(), 0, to.bias().orElseThrow(), 0, bias.get().length);
-    }
   }
 }

@@ -16,7 +16,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Every method of one pass quantizes every family, to the same bytes on any number of threads. */
+/** Methods quantize every family, to the same bytes on any number of threads. */
 class CalibratedMethodsTest {
   @TempDir static Path models;
 
@@ -31,6 +31,8 @@ class CalibratedMethodsTest {
         "os+",
         "awq",
         "awq+gptq",
+        "adaround",
+        "awq+adaround",
         "smoothquant",
         "smoothquant+gptaq"
       })
@@ -52,7 +54,11 @@ class CalibratedMethodsTest {
     CalibratedQuantizer.quantize(
         new Request(
             ByteModels.copy(model, models), out, QuantScheme.parse(scheme), Existing.KEEP, threads),
-        MethodCatalog.create(method, MethodCatalog.Options.DEFAULT),
+        MethodCatalog.create(
+            method,
+            method.endsWith("adaround")
+                ? MethodCatalog.Options.DEFAULT.withEpochs(5)
+                : MethodCatalog.Options.DEFAULT),
         new Calibration(
             Path.of(
                 System.getProperty("project.root"),

@@ -11,7 +11,6 @@ import dev.nibble.quantizer.calibration.BlockTask;
 import dev.nibble.quantizer.calibration.BlockTrainer;
 import dev.nibble.quantizer.calibration.HiddenStates;
 import dev.nibble.quantizer.calibration.QuantizedBlock;
-import dev.nibble.quantizer.calibration.QuantizedLinear;
 import dev.nibble.quantizer.calibration.TransformerBlock;
 import dev.nibble.quantizer.format.Checkpoint;
 import dev.nibble.quantizer.format.LinearRole;
@@ -135,28 +134,8 @@ class OmniQuantTest {
       BlockTask task = task(block, scheme, workers);
       OmniQuant clipping = new OmniQuant(20);
       double before = loss(task, clipping.quantize(task));
-      double after = loss(task, clipping.withAdaptiveRounding(6).quantize(task));
+      double after = loss(task, clipping.followedBy(new ProgressiveRounding(6)).quantize(task));
       assertTrue(after < 0.9 * before, after + " after " + before + ", " + HINT);
-    }
-  }
-
-  /** As its parameters are made: every weight at its nearest code. */
-  @Test
-  void hardAtOnceAdaptiveRoundingRoundsToNearest() throws IOException {
-    TransformerBlock block = load("llama3");
-    try (WorkerThreads workers = new WorkerThreads(2)) {
-      BlockTask task = task(block, "W3A16g32", workers);
-      float[] weights = block.linear(LinearRole.UP).weight();
-      QuantizedLinear nearest =
-          NearestRounding.round(weights, task.layout(LinearRole.UP), false, workers);
-      AdaptiveRounding rounding = new AdaptiveRounding(weights, nearest, workers);
-      rounding.harden(0);
-      QuantizedLinear found = rounding.freeze(weights);
-      assertArrayEquals(nearest.codes(), found.codes());
-      assertArrayEquals(nearest.scales(), found.scales());
-      float[] rounded = new float[weights.length];
-      rounding.round(weights, rounded);
-      assertArrayEquals(nearest.toFloats(), rounded);
     }
   }
 

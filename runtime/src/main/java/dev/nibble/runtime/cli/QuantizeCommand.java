@@ -97,6 +97,14 @@ final class QuantizeCommand implements Callable<Integer> {
   private @Nullable Integer epochs;
 
   @Option(
+      names = "--par-steps",
+      paramLabel = "N",
+      description =
+          "Steps of four windows in each of the 20 rounds of adaptive rounding, for method"
+              + " omniquant+par. Default: 32.")
+  private @Nullable Integer parSteps;
+
+  @Option(
       names = "--clusters",
       paramLabel = "N",
       description = "Clusters of an input at most, for method rptq. Default: 32.")
@@ -234,6 +242,7 @@ final class QuantizeCommand implements Callable<Integer> {
       refuse("--samples", samples);
       refuse("--context", context);
       refuse("--epochs", epochs);
+      refuse("--par-steps", parSteps);
       refuse("--clusters", clusters);
       refuse("--seed", seed);
       if (resume) {
@@ -259,12 +268,7 @@ final class QuantizeCommand implements Callable<Integer> {
 
   private Summary calibrate(FolderQuantizer.Request request, ProgressLine progress)
       throws IOException {
-    BlockMethod blocks =
-        MethodCatalog.create(
-            method,
-            new MethodCatalog.Options(
-                epochs == null ? OptionalInt.empty() : OptionalInt.of(epochs),
-                clusters == null ? OptionalInt.empty() : OptionalInt.of(clusters)));
+    BlockMethod blocks = MethodCatalog.create(method, options());
     return CalibratedQuantizer.quantize(
         request,
         blocks,
@@ -275,6 +279,14 @@ final class QuantizeCommand implements Callable<Integer> {
             seed == null ? 0 : seed,
             resume ? Interrupted.RESUME : Interrupted.DISCARD),
         calibrationListener(progress));
+  }
+
+  private MethodCatalog.Options options() {
+    return new MethodCatalog.Options(optional(epochs), optional(clusters), optional(parSteps));
+  }
+
+  private static OptionalInt optional(@Nullable Integer value) {
+    return value == null ? OptionalInt.empty() : OptionalInt.of(value);
   }
 
   private int defaultContext() throws IOException {

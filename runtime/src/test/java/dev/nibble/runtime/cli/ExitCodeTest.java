@@ -90,6 +90,7 @@ class ExitCodeTest {
         usage("quantize", "-m", books, "-o", "x", "--scheme", "W4A16", "--method", "omniquant"),
         usage("quantize", "-m", books, "-o", "x", "--scheme", "W4A16", "--method", "magic"),
         usage("quantize", "-m", books, "-o", "x", "--scheme", "W4A16", "--resume"),
+        usage("quantize", "-m", books, "-o", "x", "--scheme", "W4A16", "--par-steps", "4"),
         Arguments.of(ExitCode.NO_INPUT, List.of("run", "-m", missing, "x")),
         Arguments.of(ExitCode.NO_INPUT, List.of("tokenize", "-m", missing, "x")),
         Arguments.of(ExitCode.NO_INPUT, List.of("inspect", "-m", missing)),

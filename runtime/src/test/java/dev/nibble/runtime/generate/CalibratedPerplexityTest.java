@@ -27,7 +27,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
-import java.util.OptionalInt;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -50,8 +49,9 @@ class CalibratedPerplexityTest {
     int samples = 3;
     int context = 128;
     MethodCatalog.Options options =
-        new MethodCatalog.Options(
-            epochs == 0 ? OptionalInt.empty() : OptionalInt.of(epochs), OptionalInt.empty());
+        epochs == 0
+            ? MethodCatalog.Options.DEFAULT
+            : MethodCatalog.Options.DEFAULT.withEpochs(epochs);
     Path text = TestModels.resource("text/calibration.txt");
     double expected;
     try (Checkpoint source = Checkpoint.open(TestModels.books8m())) {
@@ -92,8 +92,7 @@ class CalibratedPerplexityTest {
     quantize(
         packed,
         scheme,
-        MethodCatalog.create(
-            "omniquant", new MethodCatalog.Options(OptionalInt.of(10), OptionalInt.empty())),
+        MethodCatalog.create("omniquant", MethodCatalog.Options.DEFAULT.withEpochs(10)),
         new Calibration(
             TestModels.fixture("text/calibration.txt"), 128, 1024, 0, Interrupted.DISCARD));
     double reference = Double.NaN;
