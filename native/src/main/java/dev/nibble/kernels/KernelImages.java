@@ -11,7 +11,7 @@ import java.util.List;
  * Opens kernel images by name and architecture. An image is the resource {@code
  * META-INF/kernels/ARCHITECTURE/NAME}: a cubin for {@code sm_90a} and the like, PTX text for {@code
  * compute_80}. The build writes {@code META-INF/kernels/catalog}, a line of architecture and name
- * for each; without it there are no images. Thread-safe.
+ * for each: what the CUDA compiler makes or, without it, the committed PTX. Thread-safe.
  */
 public final class KernelImages {
   private static final String ROOT = "/META-INF/kernels/";
@@ -21,7 +21,7 @@ public final class KernelImages {
   /**
    * Lists the images.
    *
-   * @return the images, empty where the build had no CUDA compiler
+   * @return the images
    */
   public static List<KernelImage> list() {
     try (InputStream catalog = KernelImages.class.getResourceAsStream(ROOT + "catalog")) {

@@ -76,14 +76,12 @@ public final class KernelCatalog {
 
   /** When a kernel may start that waits by itself for what the one before it wrote. */
   LaunchConfig.Start earliestStart() {
-    return architecture.startsWith("sm_9") || architecture.startsWith("sm_1")
-        ? LaunchConfig.Start.WHEN_PREVIOUS_ALLOWS
-        : LaunchConfig.Start.AFTER_PREVIOUS;
+    return isHopper() ? LaunchConfig.Start.WHEN_PREVIOUS_ALLOWS : LaunchConfig.Start.AFTER_PREVIOUS;
   }
 
   /** Whether the images use what only compute capability 9.0 has. */
   boolean isHopper() {
-    return architecture.equals("sm_90a");
+    return architecture.equals("sm_90a") || architecture.equals("compute_90a");
   }
 
   private KernelLibrary load(String image) {

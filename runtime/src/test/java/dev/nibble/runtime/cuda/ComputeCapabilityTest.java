@@ -52,4 +52,12 @@ class ComputeCapabilityTest {
     assertThrows(
         IllegalArgumentException.class, () -> new ComputeCapability(9, 0).best(List.of("gfx90a")));
   }
+
+  @Test
+  void committedPtxServesEveryGpu() {
+    List<String> committed = List.of("compute_80", "compute_90a");
+    assertEquals(Optional.of("compute_90a"), new ComputeCapability(9, 0).best(committed));
+    assertEquals(Optional.of("compute_80"), new ComputeCapability(8, 6).best(committed));
+    assertEquals(Optional.of("compute_80"), new ComputeCapability(12, 0).best(committed));
+  }
 }
