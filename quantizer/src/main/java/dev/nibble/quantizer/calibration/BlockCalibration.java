@@ -128,19 +128,21 @@ public final class BlockCalibration {
       int layer, State state, BlockForward forward, Journal journal, Listener listener)
       throws IOException {
     TransformerBlock block = TransformerBlock.load(source, config, layer);
+    HiddenStates quantized = state.quantized();
     HiddenStates targets = forward.run(block, BlockPrecision.FULL, state.full());
     BlockTask task =
         new BlockTask(
             block,
             scheme,
             state.full(),
-            state.quantized(),
+            quantized,
             targets,
             forward,
             seed * 31 + layer,
             (done, total, loss) -> listener.step(layer, done, total, loss));
     QuantizedBlock made = method.quantize(task);
-    HiddenStates outputs = forward.run(made.effective(), made.precision(), state.quantized());
+    HiddenStates outputs =
+        made.outputs().orElseGet(() -> forward.run(made.effective(), made.precision(), quantized));
     requireFinite(layer, outputs);
     State after = new State(layer + 1, targets, outputs);
     journal.blockDone(made, block, targets.meanSquaredError(outputs), after);

@@ -116,11 +116,16 @@ public final class BlockForward {
   }
 
   private void load(TransformerBlock block, float[] x) {
+    System.arraycopy(x, 0, pass(block).x, 0, x.length);
+  }
+
+  /** The memory of one window, for a block. */
+  BlockPass pass(TransformerBlock block) {
     int wanted = config.slidingWindows().get(block.layer());
     if (wanted != reach) {
       reach = wanted;
       pass = new BlockPass(config, reach, context, 1, workers);
     }
-    System.arraycopy(x, 0, pass.x, 0, pass.x.length);
+    return pass;
   }
 }

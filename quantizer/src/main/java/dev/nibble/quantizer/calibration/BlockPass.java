@@ -135,29 +135,42 @@ final class BlockPass {
   /** Runs x through the block, as far as {@code last}'s inputs or, when it is null, to y. */
   void forward(
       TransformerBlock block, BlockPrecision precision, int rows, @Nullable InputSite last) {
-    norm(block, block.attentionNorm(), x, normed, rows);
-    round(InputSite.ATTENTION, precision, rows);
-    if (last == InputSite.ATTENTION) {
-      return;
+    for (InputSite site : InputSite.values()) {
+      reach(site, block, precision, rows);
+      if (site == last) {
+        return;
+      }
     }
-    attend(block, precision, rows);
-    round(InputSite.OUTPUT, precision, rows);
-    if (last == InputSite.OUTPUT) {
-      return;
+    finish(block, rows);
+  }
+
+  /** From the inputs of the site before, or from x, to those of a site. */
+  void reach(InputSite site, TransformerBlock block, BlockPrecision precision, int rows) {
+    switch (site) {
+      case ATTENTION -> norm(block, block.attentionNorm(), x, normed, rows);
+      case OUTPUT -> attend(block, precision, rows);
+      case MLP -> {
+        linear(block, LinearRole.OUTPUT, outputInput, middle, rows);
+        sum(middle, x, rows);
+        norm(block, block.mlpNorm(), middle, mlpNormed, rows);
+      }
+      case DOWN -> {
+        linear(block, LinearRole.UP, mlpInput, up, rows);
+        activate(block, rows);
+      }
     }
-    linear(block, LinearRole.OUTPUT, outputInput, middle, rows);
-    sum(middle, x, rows);
+    round(site, precision, rows);
+  }
+
+  /** From {@link #middle} to the inputs of the last site. */
+  void reachDown(TransformerBlock block, BlockPrecision precision, int rows) {
     norm(block, block.mlpNorm(), middle, mlpNormed, rows);
     round(InputSite.MLP, precision, rows);
-    if (last == InputSite.MLP) {
-      return;
-    }
-    linear(block, LinearRole.UP, mlpInput, up, rows);
-    activate(block, rows);
-    round(InputSite.DOWN, precision, rows);
-    if (last == InputSite.DOWN) {
-      return;
-    }
+    reach(InputSite.DOWN, block, precision, rows);
+  }
+
+  /** From the inputs of the last site to y. */
+  void finish(TransformerBlock block, int rows) {
     linear(block, LinearRole.DOWN, downInput, y, rows);
     sum(y, middle, rows);
   }

@@ -13,6 +13,7 @@ import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * What a method made of a block.
@@ -24,13 +25,16 @@ import java.util.Map;
  *     weights
  * @param effective the block as the engines compute it, for the next block's inputs
  * @param precision how its activations are rounded
+ * @param outputs what {@code effective} makes of the task's quantized inputs, where the method has
+ *     them at hand
  */
 public record QuantizedBlock(
     Map<LinearRole, QuantizedLinear> linears,
     List<Tensor> tensors,
     Map<LinearRole, Double> errors,
     TransformerBlock effective,
-    BlockPrecision precision) {
+    BlockPrecision precision,
+    Optional<HiddenStates> outputs) {
   private static final ValueLayout.OfFloat FLOAT =
       ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
@@ -39,6 +43,34 @@ public record QuantizedBlock(
     linears = byRole(linears);
     tensors = List.copyOf(tensors);
     errors = byRole(errors);
+  }
+
+  /**
+   * A block whose outputs are not known yet.
+   *
+   * @param linears the packed linears
+   * @param tensors what is written besides
+   * @param errors how far each linear moved
+   * @param effective the block as the engines compute it
+   * @param precision how its activations are rounded
+   */
+  public QuantizedBlock(
+      Map<LinearRole, QuantizedLinear> linears,
+      List<Tensor> tensors,
+      Map<LinearRole, Double> errors,
+      TransformerBlock effective,
+      BlockPrecision precision) {
+    this(linears, tensors, errors, effective, precision, Optional.empty());
+  }
+
+  /**
+   * The same block, its outputs known.
+   *
+   * @param states what {@link #effective} makes of the task's quantized inputs
+   * @return the block
+   */
+  public QuantizedBlock withOutputs(HiddenStates states) {
+    return new QuantizedBlock(linears, tensors, errors, effective, precision, Optional.of(states));
   }
 
   private static <T> Map<LinearRole, T> byRole(Map<LinearRole, T> entries) {

@@ -4,9 +4,7 @@ import dev.nibble.quantizer.calibration.BlockMethod;
 import dev.nibble.quantizer.calibration.BlockPrecision;
 import dev.nibble.quantizer.calibration.BlockTask;
 import dev.nibble.quantizer.calibration.QuantizedBlock;
-import dev.nibble.quantizer.calibration.QuantizedLinear;
 import dev.nibble.quantizer.calibration.TransformerBlock;
-import dev.nibble.quantizer.format.LinearRole;
 import dev.nibble.quantizer.format.ModelConfig;
 import dev.nibble.quantizer.format.QuantScheme;
 import java.util.LinkedHashMap;
@@ -50,8 +48,12 @@ record BlockRecipe(String name, List<BlockTransformation> transformations, Block
   public QuantizedBlock quantize(BlockTask task) {
     TransformerBlock block = task.block().copy();
     transformations.forEach(step -> step.apply(task, block));
-    Map<LinearRole, QuantizedLinear> codes =
-        task.scheme().quantizesWeights() ? rounding.round(task, block) : Map.of();
-    return QuantizedBlock.of(task.block(), block, codes, BlockPrecision.of(task.scheme()));
+    RoundedLinears rounded =
+        task.scheme().quantizesWeights()
+            ? rounding.round(task, block)
+            : new RoundedLinears(Map.of());
+    QuantizedBlock made =
+        QuantizedBlock.of(task.block(), block, rounded.linears(), BlockPrecision.of(task.scheme()));
+    return rounded.outputs().map(made::withOutputs).orElse(made);
   }
 }

@@ -1,9 +1,7 @@
 package dev.nibble.quantizer.method;
 
 import dev.nibble.quantizer.calibration.BlockTask;
-import dev.nibble.quantizer.calibration.QuantizedLinear;
 import dev.nibble.quantizer.calibration.TransformerBlock;
-import dev.nibble.quantizer.format.LinearRole;
 import java.util.Map;
 
 /** The last step of a method: chooses the codes of a block's linears. */
@@ -16,8 +14,8 @@ interface BlockRounding {
    *
    * @param task its inputs; the block in it is as the checkpoint has it
    * @param block the block to round, which computes the same function; not changed
-   * @return the codes of every linear
+   * @return the linears, and the block's outputs where they are known
    * @throws ArithmeticException if a scale is too large for fp16, or the inputs are not finite
    */
-  Map<LinearRole, QuantizedLinear> round(BlockTask task, TransformerBlock block);
+  RoundedLinears round(BlockTask task, TransformerBlock block);
 }

@@ -1,10 +1,8 @@
 package dev.nibble.quantizer.method;
 
-import dev.nibble.quantizer.calibration.BlockPrecision;
 import dev.nibble.quantizer.calibration.BlockTask;
 import dev.nibble.quantizer.calibration.QuantizedLinear;
 import dev.nibble.quantizer.calibration.TransformerBlock;
-import dev.nibble.quantizer.format.LinearRole;
 import dev.nibble.quantizer.format.PackedLayout;
 import dev.nibble.quantizer.tensor.WorkerThreads;
 import java.util.Arrays;
@@ -27,18 +25,16 @@ record ClipSearch() implements BlockRounding {
   }
 
   @Override
-  public Map<LinearRole, QuantizedLinear> round(BlockTask task, TransformerBlock block) {
-    BlockPrecision precision = BlockPrecision.of(task.scheme());
+  public RoundedLinears round(BlockTask task, TransformerBlock block) {
     WorkerThreads workers = task.forward().workers();
     boolean symmetric = task.scheme().symmetric();
     return SequentialRounding.round(
         task,
         block,
-        (site, rounded, windows) -> {
-          SiteInputs inputs = new SiteInputs(task.forward(), rounded, precision, site);
-          InputProducts products = new InputProducts(inputs.width(), workers);
+        (site, pass, windows) -> {
+          InputProducts products = new InputProducts(pass.width(site), workers);
           for (int w = 0; w < task.quantizedInputs().windows(); w++) {
-            inputs.read(task.quantizedInputs().window(w), products::addSquare);
+            pass.read(site, w, products::addSquare);
             windows.done(w);
           }
           return (role, weights) ->

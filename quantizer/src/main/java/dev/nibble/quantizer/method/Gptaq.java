@@ -2,9 +2,8 @@ package dev.nibble.quantizer.method;
 
 import dev.nibble.quantizer.calibration.BlockPrecision;
 import dev.nibble.quantizer.calibration.BlockTask;
-import dev.nibble.quantizer.calibration.QuantizedLinear;
+import dev.nibble.quantizer.calibration.SequentialPass;
 import dev.nibble.quantizer.calibration.TransformerBlock;
-import dev.nibble.quantizer.format.LinearRole;
 import dev.nibble.quantizer.tensor.WorkerThreads;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -32,25 +31,23 @@ record Gptaq(Gptq columns, double strength) implements BlockRounding {
   }
 
   @Override
-  public Map<LinearRole, QuantizedLinear> round(BlockTask task, TransformerBlock block) {
+  public RoundedLinears round(BlockTask task, TransformerBlock block) {
     WorkerThreads workers = task.forward().workers();
-    BlockPrecision precision = BlockPrecision.of(task.scheme());
+    SequentialPass exact =
+        new SequentialPass(task.forward(), block, BlockPrecision.FULL, task.fullInputs());
     return SequentialRounding.round(
         task,
         block,
-        (site, rounded, windows) -> {
-          SiteInputs exact = new SiteInputs(task.forward(), block, BlockPrecision.FULL, site);
-          SiteInputs inputs = new SiteInputs(task.forward(), rounded, precision, site);
-          int width = inputs.width();
+        (site, pass, windows) -> {
+          int width = pass.width(site);
           InputProducts hessian = new InputProducts(width, workers);
           InputProducts differences = new InputProducts(width, workers);
           float[] difference = new float[Math.multiplyExact(task.forward().context(), width)];
           for (int w = 0; w < task.quantizedInputs().windows(); w++) {
-            exact.read(
-                task.fullInputs().window(w),
-                x -> System.arraycopy(x, 0, difference, 0, difference.length));
-            inputs.read(
-                task.quantizedInputs().window(w),
+            exact.read(site, w, x -> System.arraycopy(x, 0, difference, 0, difference.length));
+            pass.read(
+                site,
+                w,
                 x -> {
                   hessian.addSquare(x);
                   for (int i = 0; i < difference.length; i++) {

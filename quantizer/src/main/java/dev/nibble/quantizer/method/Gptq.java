@@ -1,10 +1,7 @@
 package dev.nibble.quantizer.method;
 
-import dev.nibble.quantizer.calibration.BlockPrecision;
 import dev.nibble.quantizer.calibration.BlockTask;
-import dev.nibble.quantizer.calibration.QuantizedLinear;
 import dev.nibble.quantizer.calibration.TransformerBlock;
-import dev.nibble.quantizer.format.LinearRole;
 import dev.nibble.quantizer.method.ErrorFeedback.GroupRange;
 import dev.nibble.quantizer.tensor.WorkerThreads;
 import java.util.Comparator;
@@ -57,20 +54,18 @@ record Gptq(ColumnOrder order, GroupRange range) implements BlockRounding {
   }
 
   @Override
-  public Map<LinearRole, QuantizedLinear> round(BlockTask task, TransformerBlock block) {
+  public RoundedLinears round(BlockTask task, TransformerBlock block) {
     WorkerThreads workers = task.forward().workers();
-    BlockPrecision precision = BlockPrecision.of(task.scheme());
     return SequentialRounding.round(
         task,
         block,
-        (site, rounded, windows) -> {
-          SiteInputs inputs = new SiteInputs(task.forward(), rounded, precision, site);
-          InputProducts hessian = new InputProducts(inputs.width(), workers);
+        (site, pass, windows) -> {
+          InputProducts hessian = new InputProducts(pass.width(site), workers);
           for (int w = 0; w < task.quantizedInputs().windows(); w++) {
-            inputs.read(task.quantizedInputs().window(w), hessian::addSquare);
+            pass.read(site, w, hessian::addSquare);
             windows.done(w);
           }
-          int[] columns = columns(hessian.sums(), inputs.width());
+          int[] columns = columns(hessian.sums(), pass.width(site));
           double[] factor = factor(hessian.sums(), columns, workers);
           ErrorFeedback feedback = new ErrorFeedback(columns, factor, new double[0], range, BLOCK);
           return feedback.rounding(task);

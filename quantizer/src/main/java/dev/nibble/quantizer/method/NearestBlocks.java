@@ -15,7 +15,7 @@ final class NearestBlocks implements BlockRounding {
   }
 
   @Override
-  public Map<LinearRole, QuantizedLinear> round(BlockTask task, TransformerBlock block) {
+  public RoundedLinears round(BlockTask task, TransformerBlock block) {
     Map<LinearRole, QuantizedLinear> linears = new EnumMap<>(LinearRole.class);
     for (LinearRole role : block.roles()) {
       linears.put(
@@ -27,6 +27,6 @@ final class NearestBlocks implements BlockRounding {
               task.forward().workers()));
     }
     task.progress().step(1, 1, Double.NaN);
-    return linears;
+    return new RoundedLinears(linears);
   }
 }

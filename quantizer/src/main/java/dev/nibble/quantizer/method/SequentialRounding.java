@@ -1,13 +1,16 @@
 package dev.nibble.quantizer.method;
 
+import dev.nibble.quantizer.calibration.BlockPrecision;
 import dev.nibble.quantizer.calibration.BlockTask;
 import dev.nibble.quantizer.calibration.InputSite;
 import dev.nibble.quantizer.calibration.QuantizedLinear;
+import dev.nibble.quantizer.calibration.SequentialPass;
 import dev.nibble.quantizer.calibration.TransformerBlock;
 import dev.nibble.quantizer.calibration.TransformerBlock.Parameters;
 import dev.nibble.quantizer.format.LinearRole;
 import java.util.EnumMap;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * Rounds the linears of a block site by site, each on the inputs that the rounded ones before it
@@ -23,11 +26,12 @@ final class SequentialRounding {
      * Reads the inputs of a site.
      *
      * @param site the site
-     * @param rounded the block, the linears of earlier sites rounded; not to be changed
+     * @param pass runs the block, the linears of earlier sites rounded; every window is to be read
+     *     once
      * @param windows hears of each window that is done
      * @return rounds the linears that read them
      */
-    LinearRounding rounding(InputSite site, TransformerBlock rounded, WindowListener windows);
+    LinearRounding rounding(InputSite site, SequentialPass pass, WindowListener windows);
   }
 
   /** Hears of windows. */
@@ -42,9 +46,12 @@ final class SequentialRounding {
   }
 
   /** Rounds a block; see {@link BlockRounding#round}. */
-  static Map<LinearRole, QuantizedLinear> round(BlockTask task, TransformerBlock block, Site how) {
+  static RoundedLinears round(BlockTask task, TransformerBlock block, Site how) {
     Map<LinearRole, QuantizedLinear> linears = new EnumMap<>(LinearRole.class);
     TransformerBlock rounded = block.copy();
+    SequentialPass pass =
+        new SequentialPass(
+            task.forward(), rounded, BlockPrecision.of(task.scheme()), task.quantizedInputs());
     long windows = task.quantizedInputs().windows();
     long steps = windows * InputSite.values().length;
     long done = 0;
@@ -52,9 +59,7 @@ final class SequentialRounding {
       long before = done;
       LinearRounding rounding =
           how.rounding(
-              site,
-              rounded,
-              window -> task.progress().step(before + window + 1, steps, Double.NaN));
+              site, pass, window -> task.progress().step(before + window + 1, steps, Double.NaN));
       done += windows;
       for (LinearRole role : block.roles()) {
         if (InputSite.of(role) == site) {
@@ -65,6 +70,6 @@ final class SequentialRounding {
         }
       }
     }
-    return linears;
+    return new RoundedLinears(linears, Optional.of(pass.outputs()));
   }
 }

@@ -92,9 +92,9 @@ class GptaqTest {
   void withoutStrengthIsGptq(String model) throws IOException {
     try (SampleBlock sample = new SampleBlock(model)) {
       BlockTask task = sample.task(sample.block, "W3A8");
-      Map<LinearRole, QuantizedLinear> expected = Gptq.DEFAULT.round(task, sample.block);
-      Map<LinearRole, QuantizedLinear> found = new Gptaq(Gptq.DEFAULT, 0).round(task, sample.block);
-      Map<LinearRole, QuantizedLinear> other = Gptaq.DEFAULT.round(task, sample.block);
+      Map<LinearRole, QuantizedLinear> expected = linears(Gptq.DEFAULT, task);
+      Map<LinearRole, QuantizedLinear> found = linears(new Gptaq(Gptq.DEFAULT, 0), task);
+      Map<LinearRole, QuantizedLinear> other = linears(Gptaq.DEFAULT, task);
       boolean differs = false;
       for (LinearRole role : sample.block.roles()) {
         assertArrayEquals(expected.get(role).codes(), found.get(role).codes(), role.name());
@@ -102,6 +102,10 @@ class GptaqTest {
       }
       assertTrue(differs, "the drift must change some code");
     }
+  }
+
+  private static Map<LinearRole, QuantizedLinear> linears(BlockRounding rounding, BlockTask task) {
+    return rounding.round(task, task.block()).linears();
   }
 
   private static float[] round(
