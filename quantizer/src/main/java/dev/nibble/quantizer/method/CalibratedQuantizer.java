@@ -102,8 +102,9 @@ public final class CalibratedQuantizer {
               TokenizerFiles.open(request.source()),
               calibration.samples(),
               calibration.context());
+      BlockMethod checked = new CheckedMethod(method, request.source());
       BlockCalibration work =
-          new BlockCalibration(source, request.scheme(), windows, method, calibration.seed());
+          new BlockCalibration(source, request.scheme(), windows, checked, calibration.seed());
       try (DestinationFolder destination =
           DestinationFolder.open(request.destination(), request.existing())) {
         SequencedMap<String, String> settings = settings(method, calibration);
@@ -130,7 +131,7 @@ public final class CalibratedQuantizer {
         try (Checkpoint copy = Checkpoint.open(rotated)) {
           return job.run(
               copy,
-              new BlockCalibration(copy, request.scheme(), windows, method, calibration.seed()));
+              new BlockCalibration(copy, request.scheme(), windows, checked, calibration.seed()));
         }
       }
     }

@@ -1,5 +1,6 @@
 package dev.nibble.quantizer.method;
 
+import dev.nibble.quantizer.format.DType;
 import dev.nibble.quantizer.format.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -11,6 +12,9 @@ final class FloatRows {
       ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
   private static final ValueLayout.OfShort HALF =
       ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+  private static final ValueLayout.OfInt INT =
+      ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   private FloatRows() {}
 
@@ -32,5 +36,25 @@ final class FloatRows {
       case I8, U8, U16, I32, I64 ->
           throw new IllegalArgumentException(tensor.name() + " holds no floats");
     }
+  }
+
+  /** The index of the first of some elements that is not finite, or -1. */
+  static long firstNotFinite(Tensor tensor, long first, long end) {
+    MemorySegment data = tensor.data();
+    int infinity =
+        switch (tensor.dtype()) {
+          case F32 -> 0x7f80_0000;
+          case F16 -> 0x7c00;
+          case BF16 -> 0x7f80;
+          case I8, U8, U16, I32, I64 -> throw new IllegalArgumentException(tensor.name());
+        };
+    boolean single = tensor.dtype() == DType.F32;
+    for (long i = first; i < end; i++) {
+      int bits = single ? data.get(INT, i * Integer.BYTES) : data.get(HALF, i * Short.BYTES);
+      if ((bits & infinity) == infinity) {
+        return i;
+      }
+    }
+    return -1;
   }
 }

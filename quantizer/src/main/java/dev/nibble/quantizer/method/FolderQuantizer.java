@@ -1,6 +1,7 @@
 package dev.nibble.quantizer.method;
 
 import dev.nibble.quantizer.format.Checkpoint;
+import dev.nibble.quantizer.format.ModelFormatException;
 import dev.nibble.quantizer.format.ModuleName;
 import dev.nibble.quantizer.format.PackedFolderWriter;
 import dev.nibble.quantizer.format.QuantScheme;
@@ -249,8 +250,21 @@ public final class FolderQuantizer {
     }
     for (long at = 0; at < data.byteSize(); at += COPY_BYTES) {
       MemorySegment piece = data.asSlice(at, Math.min(COPY_BYTES, data.byteSize() - at));
+      requireFinite(tensor, at, at + piece.byteSize());
       writer.write(tensor.name(), piece);
       advance(tensor.name(), piece.byteSize());
+    }
+  }
+
+  private void requireFinite(Tensor tensor, long fromByte, long toByte)
+      throws ModelFormatException {
+    int bytes = tensor.dtype().bytes();
+    long bad = FloatRows.firstNotFinite(tensor, fromByte / bytes, toByte / bytes);
+    if (bad >= 0) {
+      throw new ModelFormatException(
+          source.file(tensor.name()),
+          tensor.name(),
+          "expected finite numbers, found another at " + bad);
     }
   }
 

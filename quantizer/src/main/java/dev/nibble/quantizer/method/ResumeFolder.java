@@ -55,6 +55,8 @@ final class ResumeFolder implements BlockCalibration.Journal {
    */
   static ResumeFolder create(Path folder, List<String> settings, int layers, BlockListener listener)
       throws IOException {
+    // What is left if this is cut short must not pass for a run's.
+    Files.deleteIfExists(folder.resolve(SETTINGS));
     DestinationFolder.delete(folder);
     Files.createDirectory(folder);
     Path fresh = folder.resolve(SETTINGS + ".new");

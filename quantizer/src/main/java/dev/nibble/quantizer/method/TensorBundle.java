@@ -6,8 +6,10 @@ import java.io.BufferedInputStream;
 import java.io.BufferedOutputStream;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
+import java.io.EOFException;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -45,6 +47,10 @@ final class TensorBundle {
         copy(tensor.data(), out);
       }
       out.writeLong(checked.getChecksum().getValue());
+    } catch (FileSystemException e) {
+      throw e;
+    } catch (IOException e) {
+      throw new IOException(fresh + ": writing failed: " + e.getMessage(), e);
     }
     Files.move(fresh, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
   }
@@ -68,6 +74,8 @@ final class TensorBundle {
       if (in.readLong() != found) {
         throw damaged(file);
       }
+    } catch (EOFException e) {
+      throw damaged(file);
     }
     return tensors;
   }

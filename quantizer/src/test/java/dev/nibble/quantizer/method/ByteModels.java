@@ -1,8 +1,11 @@
 package dev.nibble.quantizer.method;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
@@ -29,6 +32,22 @@ final class ByteModels {
     }
     mapper.writeValue(copy.resolve("vocab.json").toFile(), vocabulary);
     Files.writeString(copy.resolve("merges.txt"), "");
+    return copy;
+  }
+
+  /** The same with one number of an F32 tensor changed. */
+  static Path changed(String model, Path folder, String tensor, float value) throws IOException {
+    Path copy = copy(model, Files.createDirectories(folder));
+    Path file = copy.resolve("model.safetensors");
+    ByteBuffer bytes = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN);
+    int header = Math.toIntExact(bytes.getLong(0));
+    JsonNode entry =
+        new ObjectMapper()
+            .readTree(bytes.array(), Long.BYTES, header)
+            .get(tensor)
+            .get("data_offsets");
+    bytes.putFloat(Long.BYTES + header + entry.get(0).asInt() + Float.BYTES, value);
+    Files.write(file, bytes.array());
     return copy;
   }
 }

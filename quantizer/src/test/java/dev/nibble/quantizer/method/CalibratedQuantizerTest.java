@@ -135,7 +135,9 @@ class CalibratedQuantizerTest {
             IllegalArgumentException.class,
             () -> quantize("llama3", out, "W3A16", 1, nearest(), Interrupted.RESUME));
     assertTrue(refusal.getMessage().contains("W3A16"), refusal.getMessage());
-    quantize("llama3", out, "W3A16", 1, nearest());
+    // As a run leaves it that is killed while it forgets the one before.
+    Files.delete(folder.resolve("out.resume").resolve("settings.txt"));
+    quantize("llama3", out, "W3A16", 1, nearest(), Interrupted.RESUME);
     assertEquals(List.of("out"), entries(folder));
   }
 
@@ -153,6 +155,66 @@ class CalibratedQuantizerTest {
     assertThrows(IllegalArgumentException.class, () -> quantizeOn(text(), 0, 16));
     assertThrows(IllegalArgumentException.class, () -> quantizeOn(text(), 1, 200_000));
     assertEquals(List.of("bytes.txt", "empty.txt", "small.txt"), entries(folder));
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "gptq, W4A16g64, model.layers.1.mlp.down_proj.weight, NaN, model.layers.1.mlp.down_proj.weight",
+    "rptq, W4A8g32, model.layers.0.self_attn.v_proj.weight, Infinity,"
+        + " model.layers.0.self_attn.v_proj.weight",
+    "omniquant, W4A16, model.layers.1.input_layernorm.weight, NaN,"
+        + " model.layers.1.input_layernorm.weight",
+    "gptaq, W4A16, model.embed_tokens.weight, -Infinity, model.embed_tokens.weight",
+    "gptq+rotate, W4A16, model.layers.1.mlp.up_proj.weight, NaN, model.layers.1.mlp.up_proj.weight",
+    "awq, W4A16, model.layers.1.mlp.down_proj.weight, 1e30, model.layers.1.mlp.down_proj.weight",
+    "omniquant, W4A16g32, model.layers.1.self_attn.k_proj.weight, 1e7,"
+        + " model.layers.1.self_attn.k_proj.weight",
+    "spqr, W3A16g32, model.layers.0.self_attn.q_proj.weight, 1e30,"
+        + " model.layers.0.self_attn.q_proj.weight",
+    "gptq, W4A8, model.layers.1.post_attention_layernorm.weight, 3e38, model.layers.1.self_attn",
+    "rptq, W16A16KV4, model.layers.1.post_attention_layernorm.weight, 3e38, model.layers.1.self_attn"
+  })
+  void namesTheTensorWithABadNumber(
+      String method, String scheme, String tensor, float value, String named) throws IOException {
+    Path source = ByteModels.changed("llama3", folder.resolve("sources"), tensor, value);
+    Path out = folder.resolve("out");
+    Request request = new Request(source, out, QuantScheme.parse(scheme), Existing.KEEP, 1);
+    ModelFormatException e =
+        assertThrows(
+            ModelFormatException.class,
+            () ->
+                CalibratedQuantizer.quantize(
+                    request,
+                    MethodCatalog.create(method, MethodCatalog.Options.DEFAULT),
+                    new Calibration(text(), 1, 16, 1, Interrupted.DISCARD),
+                    silent()));
+    assertTrue(e.getMessage().contains(": " + named + ": "), e.getMessage());
+    assertFalse(Files.exists(out));
+    assertFalse(Files.exists(folder.resolve("out.partial")));
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "omniquant, W16A16KV4",
+    "smoothquant, W16A16KV4",
+    "awq, W16A16KV8",
+    "llm.int8, W4A16",
+    "owq, W16A16KV4",
+    "spqr, W8A8",
+    "rptq, W4A8"
+  })
+  void saysWhichSchemesAMethodCanDo(String method, String scheme) {
+    IllegalArgumentException e =
+        assertThrows(
+            IllegalArgumentException.class,
+            () ->
+                quantize(
+                    "llama3",
+                    folder.resolve("out"),
+                    scheme,
+                    1,
+                    MethodCatalog.create(method, MethodCatalog.Options.DEFAULT)));
+    assertTrue(e.getMessage().matches(".*(it can do|it does|it rounds|such as) .*"), e.getMessage());
   }
 
   private void quantizeOn(Path text, int samples, int context) throws IOException {

@@ -325,9 +325,15 @@ class FolderQuantizerTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"NaN", "Infinity", "-Infinity", "1e30"})
-  void namesTheTensorWithABadWeight(float bad) throws IOException {
-    String tensor = "model.layers.1.mlp.down_proj.weight";
+  @CsvSource({
+    "model.layers.1.mlp.down_proj.weight, NaN",
+    "model.layers.1.mlp.down_proj.weight, Infinity",
+    "model.layers.1.mlp.down_proj.weight, -Infinity",
+    "model.layers.1.mlp.down_proj.weight, 1e30",
+    "model.embed_tokens.weight, NaN",
+    "model.norm.weight, -Infinity"
+  })
+  void namesTheTensorWithABadWeight(String tensor, float bad) throws IOException {
     Path source =
         changed((name, bytes) -> {
           if (name.equals(tensor)) {

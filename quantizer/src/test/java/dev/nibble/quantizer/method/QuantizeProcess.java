@@ -48,9 +48,21 @@ final class QuantizeProcess {
   /** The command line. */
   static List<String> command(
       String heap, Path source, Path destination, String scheme, Existing existing) {
+    List<String> command = java(QuantizeProcess.class, heap);
+    command.add(source.toString());
+    command.add(destination.toString());
+    command.add(scheme);
+    command.add(existing.name());
+    command.add("2");
+    return command;
+  }
+
+  /** A command line up to the arguments of a class of these tests. */
+  static List<String> java(Class<?> main, String heap) {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.add("-Xmx" + heap);
+    command.add("--add-modules=jdk.incubator.vector");
     command.add("-cp");
     command.add(
         String.join(
@@ -58,12 +70,7 @@ final class QuantizeProcess {
             Path.of(System.getProperty("project.root"), "quantizer/target/test-classes").toString(),
             System.getProperty("jdk.module.path", ""),
             System.getProperty("java.class.path")));
-    command.add(QuantizeProcess.class.getName());
-    command.add(source.toString());
-    command.add(destination.toString());
-    command.add(scheme);
-    command.add(existing.name());
-    command.add("2");
+    command.add(main.getName());
     return command;
   }
 }
