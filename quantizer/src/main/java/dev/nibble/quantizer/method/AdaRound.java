@@ -48,7 +48,7 @@ record AdaRound(int epochs) implements BlockRounding {
   }
 
   @Override
-  public Map<LinearRole, QuantizedLinear> round(BlockTask task, TransformerBlock block) {
+  public RoundedLinears round(BlockTask task, TransformerBlock block) {
     BlockTraining training = new BlockTraining(task, block, BlockTraining.targets(task));
     Map<LinearRole, AdaptiveRounding> roundings = new EnumMap<>(LinearRole.class);
     for (LinearRole role : block.roles()) {
@@ -77,6 +77,6 @@ record AdaRound(int epochs) implements BlockRounding {
         task.progress().step(++done, total, loss);
       }
     }
-    return training.freeze();
+    return new RoundedLinears(training.freeze());
   }
 }

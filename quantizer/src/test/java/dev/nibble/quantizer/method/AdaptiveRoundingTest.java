@@ -119,7 +119,8 @@ class AdaptiveRoundingTest {
   void codesAreNeighboursOfTheirWeights() throws IOException {
     try (SampleBlock sample = new SampleBlock("llama3")) {
       BlockTask task = sample.task(sample.block, "W3A16g64");
-      Map<LinearRole, QuantizedLinear> learned = new AdaRound(30).round(task, sample.block);
+      Map<LinearRole, QuantizedLinear> learned =
+          new AdaRound(30).round(task, sample.block).linears();
       int moved = 0;
       for (LinearRole role : sample.block.roles()) {
         float[] weights = sample.block.linear(role).weight();
@@ -150,9 +151,9 @@ class AdaptiveRoundingTest {
             }
 
             @Override
-            public Map<LinearRole, QuantizedLinear> round(BlockTask task, TransformerBlock block) {
-              Map<LinearRole, QuantizedLinear> codes = new AdaRound(0).round(task, block);
-              for (QuantizedLinear linear : codes.values()) {
+            public RoundedLinears round(BlockTask task, TransformerBlock block) {
+              RoundedLinears codes = new AdaRound(0).round(task, block);
+              for (QuantizedLinear linear : codes.linears().values()) {
                 for (int i = 0; i < linear.codes().length; i++) {
                   int code = linear.codes()[i] + random.nextInt(-1, 2);
                   linear.codes()[i] = (byte) Math.clamp(code, 0, 7);

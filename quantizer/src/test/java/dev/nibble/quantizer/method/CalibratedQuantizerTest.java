@@ -214,7 +214,8 @@ class CalibratedQuantizerTest {
                     scheme,
                     1,
                     MethodCatalog.create(method, MethodCatalog.Options.DEFAULT)));
-    assertTrue(e.getMessage().matches(".*(it can do|it does|it rounds|such as) .*"), e.getMessage());
+    assertTrue(
+        e.getMessage().matches(".*(it can do|it does|it rounds|such as) .*"), e.getMessage());
   }
 
   private void quantizeOn(Path text, int samples, int context) throws IOException {
