@@ -37,6 +37,8 @@ final class SyntheticLinear {
   private final Map<Long, Short> outlierValues = new HashMap<>();
   private float[] clusterScales = {};
   private int[] clusterZeros = {};
+  private int clusterBits;
+  private float threshold = Float.POSITIVE_INFINITY;
 
   SyntheticLinear(
       String name, PackedLayout layout, boolean symmetric, int activationBits, Random random) {
@@ -84,7 +86,8 @@ final class SyntheticLinear {
   }
 
   /** Quantizes the input with fixed scales, which move into the weights' scales. */
-  void addClusters(float[] fixedScales, int[] fixedZeros) {
+  void addClusters(int bits, float[] fixedScales, int[] fixedZeros) {
+    clusterBits = bits;
     clusterScales = fixedScales;
     clusterZeros = fixedZeros;
     for (int r = 0; r < layout.rows(); r++) {
@@ -95,13 +98,18 @@ final class SyntheticLinear {
     }
   }
 
+  /** Leaves inputs of this magnitude or more as they are. */
+  void addThreshold(float magnitude) {
+    threshold = magnitude;
+  }
+
   /** y = W x + bias, with x quantized first where the scheme says so; x in stored order. */
   double[] apply(double[] x) {
     double[] y = bias.clone();
     double[] read = activationBits < 16 ? quantized(x) : x;
     for (int r = 0; r < layout.rows(); r++) {
       for (int c = 0; c < layout.columns(); c++) {
-        y[r] += weight(r, c) * read[c];
+        y[r] += weight(r, c) * (isLoud(x[c]) ? x[c] : read[c]);
       }
       for (int i = 0; i < outlierColumns.length; i++) {
         y[r] += outlierWeight(r, i) * x[outlierColumns[i]];
@@ -157,6 +165,12 @@ final class SyntheticLinear {
           outlierColumns.length);
       putValues(tensors);
     }
+    if (!Float.isInfinite(threshold)) {
+      put(tensors, name.outlierThreshold(), DType.F32, floats(new float[] {threshold}));
+    }
+    if (clusterScales.length > 0 && clusterBits != activationBits) {
+      put(tensors, name.clusterBits(), DType.I32, ints(new int[] {clusterBits}));
+    }
     if (clusterScales.length > 0) {
       put(tensors, name.clusterScales(), DType.F32, floats(clusterScales));
       put(tensors, name.clusterZeros(), DType.I32, ints(clusterZeros));
@@ -208,7 +222,7 @@ final class SyntheticLinear {
     for (int r = 0; r < stored.length; r++) {
       double folded = bias[r];
       for (int c = 0; c < layout.columns() && clusterScales.length > 0; c++) {
-        int signedZero = clusterZeros[c / CLUSTER] - (1 << (activationBits - 1));
+        int signedZero = clusterZeros[c / CLUSTER] - (1 << (clusterBits - 1));
         folded -= scale(r, c) * signedZero * units(r, c);
       }
       stored[r] = (float) folded;
@@ -222,18 +236,25 @@ final class SyntheticLinear {
     for (int column : outlierColumns) {
       masked[column] = 0;
     }
-    int top = (1 << activationBits) - 1;
+    for (int c = 0; c < x.length; c++) {
+      masked[c] = isLoud(x[c]) ? 0 : masked[c];
+    }
+    boolean fixed = clusterScales.length > 0;
+    int top = (1 << (fixed ? clusterBits : activationBits)) - 1;
     double low = Arrays.stream(masked).min().orElseThrow();
     double high = Arrays.stream(masked).max().orElseThrow();
     float step = (float) Math.clamp(((float) high - (float) low) / top, 1e-5, 1e4);
     double[] read = new double[x.length];
     for (int c = 0; c < x.length; c++) {
-      boolean fixed = clusterScales.length > 0;
       float h = fixed ? clusterScales[c / CLUSTER] : step;
       double z = fixed ? clusterZeros[c / CLUSTER] : Math.rint(-(float) low / h);
       read[c] = (Math.clamp(Math.rint((float) masked[c] / h) + z, 0, top) - z) * h;
     }
     return read;
+  }
+
+  private boolean isLoud(double x) {
+    return Math.abs(x) >= threshold;
   }
 
   private double weight(int row, int column) {

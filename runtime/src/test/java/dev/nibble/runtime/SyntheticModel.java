@@ -38,6 +38,7 @@ public final class SyntheticModel {
   private static final double THETA = 10_000;
 
   private final QuantScheme scheme;
+  private final Inputs inputs;
   private final Random random;
   private final float[] embedding;
   private final float[] finalNorm;
@@ -60,7 +61,25 @@ public final class SyntheticModel {
 
   /** Makes a model; static clusters need a scheme with g32 and quantized activations. */
   public SyntheticModel(QuantScheme scheme, long seed) {
+    this(scheme, seed, Inputs.AS_THE_SCHEME_HAS);
+  }
+
+  /**
+   * A model with static inputs of 8 bits whatever the scheme has, and with inputs that are not
+   * quantized from a magnitude on.
+   */
+  public static SyntheticModel ofMixedInputs(QuantScheme scheme, long seed) {
+    return new SyntheticModel(scheme, seed, Inputs.MIXED);
+  }
+
+  private enum Inputs {
+    AS_THE_SCHEME_HAS,
+    MIXED
+  }
+
+  private SyntheticModel(QuantScheme scheme, long seed, Inputs inputs) {
     this.scheme = scheme;
+    this.inputs = inputs;
     random = new Random(seed);
     embedding = gaussian(VOCAB * HIDDEN, 1, 0);
     finalNorm = gaussian(HIDDEN, 0.2, 1);
@@ -89,15 +108,20 @@ public final class SyntheticModel {
           List.of(List.of("q_proj", "k_proj", "v_proj"), List.of("gate_proj", "up_proj"))) {
         float[] scales = new float[HIDDEN / SyntheticLinear.CLUSTER];
         int[] zeros = new int[scales.length];
-        int top = (1 << scheme.activationBits()) - 1;
+        int bits = inputs == Inputs.MIXED ? 8 : scheme.activationBits();
+        int top = (1 << bits) - 1;
         for (int c = 0; c < scales.length; c++) {
           scales[c] = (float) ((4 + 3 * random.nextDouble()) / top);
           zeros[c] = top / 2 + random.nextInt(top / 4) - top / 8;
         }
         for (String linear : shared) {
-          Objects.requireNonNull(linears.get(linear)).addClusters(scales, zeros);
+          Objects.requireNonNull(linears.get(linear)).addClusters(bits, scales, zeros);
         }
       }
+    }
+    if (inputs == Inputs.MIXED) {
+      Objects.requireNonNull(linears.get("o_proj")).addThreshold(0.5f);
+      Objects.requireNonNull(linears.get("down_proj")).addThreshold(1.5f);
     }
     int[][] ropeOrder = new int[KV_HEADS][];
     for (int h = 0; h < KV_HEADS; h++) {

@@ -115,6 +115,24 @@ public record ModuleName(String name) {
   }
 
   /**
+   * Bits of the static activations, I32 [1], where they are not the scheme's (RPTQ).
+   *
+   * @return the tensor's name
+   */
+  public String clusterBits() {
+    return name + ".cluster_bits";
+  }
+
+  /**
+   * The magnitude from which an input is not quantized, F32 [1] (LLM.int8()).
+   *
+   * @return the tensor's name
+   */
+  public String outlierThreshold() {
+    return name + ".outlier_threshold";
+  }
+
+  /**
    * Order in which a norm's consumers store their columns, U16 [hidden] (RPTQ).
    *
    * @return the tensor's name

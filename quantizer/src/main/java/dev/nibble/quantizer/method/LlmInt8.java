@@ -14,13 +14,15 @@ import java.util.Objects;
 import java.util.stream.IntStream;
 
 /**
- * LLM.int8(), Dettmers et al. 2022: input channels that reach a magnitude of 6 keep their weights
- * and inputs at 16 bits, the rest is multiplied in 8 bits.
+ * LLM.int8(), Dettmers et al. 2022: inputs that reach a magnitude of 6 are not quantized, the rest
+ * is multiplied in 8 bits.
  *
- * <p>The paper looks for such channels in every batch at run time; they are few and the same for
- * every text, so here those are taken that the calibration text shows. Weights have a scale a row;
- * inputs are rounded per token as the scheme has it, which spends a zero point the paper does
- * without.
+ * <p>Which those are is found at run time, in each token; the paper takes a channel for a whole
+ * batch, which would make a token depend on its neighbours. Channels that reach the magnitude on
+ * the calibration text keep their weights at 16 bits, and are never quantized; one that first does
+ * so at run time is multiplied by its weights of 8 bits, as the authors' library does with weights
+ * that are stored quantized. Weights have a scale a row; inputs are rounded per token as the scheme
+ * has it, which spends a zero point the paper does without.
  */
 final class LlmInt8 implements BlockMethod {
   private static final float THRESHOLD = 6f;
@@ -62,7 +64,8 @@ final class LlmInt8 implements BlockMethod {
         result.add(
             role,
             NearestRounding.round(rest, task.layout(role), true, task.forward().workers()),
-            columns);
+            columns,
+            THRESHOLD);
       }
     }
     return result.made();

@@ -16,11 +16,14 @@ public final class MethodCatalog {
    * @param epochs passes over the calibration windows
    * @param clusters clusters of an input at most (RPTQ)
    * @param parSteps steps of each round of progressive adaptive rounding
+   * @param normBits least bits of the inputs that norms make (RPTQ)
    */
-  public record Options(OptionalInt epochs, OptionalInt clusters, OptionalInt parSteps) {
+  public record Options(
+      OptionalInt epochs, OptionalInt clusters, OptionalInt parSteps, OptionalInt normBits) {
     /** Every method's own. */
     public static final Options DEFAULT =
-        new Options(OptionalInt.empty(), OptionalInt.empty(), OptionalInt.empty());
+        new Options(
+            OptionalInt.empty(), OptionalInt.empty(), OptionalInt.empty(), OptionalInt.empty());
 
     /**
      * The same with so many passes.
@@ -29,7 +32,7 @@ public final class MethodCatalog {
      * @return the options
      */
     public Options withEpochs(int passes) {
-      return new Options(OptionalInt.of(passes), clusters, parSteps);
+      return new Options(OptionalInt.of(passes), clusters, parSteps, normBits);
     }
 
     /**
@@ -39,7 +42,7 @@ public final class MethodCatalog {
      * @return the options
      */
     public Options withClusters(int most) {
-      return new Options(epochs, OptionalInt.of(most), parSteps);
+      return new Options(epochs, OptionalInt.of(most), parSteps, normBits);
     }
 
     /**
@@ -49,7 +52,17 @@ public final class MethodCatalog {
      * @return the options
      */
     public Options withParSteps(int steps) {
-      return new Options(epochs, clusters, OptionalInt.of(steps));
+      return new Options(epochs, clusters, OptionalInt.of(steps), normBits);
+    }
+
+    /**
+     * The same with other bits for some inputs.
+     *
+     * @param bits least bits of the inputs that norms make
+     * @return the options
+     */
+    public Options withNormBits(int bits) {
+      return new Options(epochs, clusters, parSteps, OptionalInt.of(bits));
     }
   }
 
@@ -95,6 +108,10 @@ public final class MethodCatalog {
     if (options.clusters().isPresent() && !name.equals("rptq")) {
       throw new IllegalArgumentException("--clusters: method " + name + " has none");
     }
+    if (options.normBits().isPresent() && !name.equals("rptq")) {
+      throw new IllegalArgumentException(
+          "--norm-bits: method " + name + " gives every input the scheme's bits");
+    }
     if (options.parSteps().isPresent() && !name.equals("omniquant+par")) {
       throw new IllegalArgumentException("--par-steps: method " + name + " has no such rounds");
     }
@@ -122,7 +139,7 @@ public final class MethodCatalog {
       case "llm.int8" -> onePass(name, options, new LlmInt8());
       case "rptq" -> {
         refuseEpochs(name, options);
-        yield new Rptq(options.clusters().orElse(Rptq.DEFAULT_CLUSTERS));
+        yield new Rptq(options.clusters().orElse(Rptq.DEFAULT_CLUSTERS), options.normBits());
       }
       case "omniquant" -> new OmniQuant(options.epochs().orElse(DEFAULT_EPOCHS));
       case "omniquant+par" ->

@@ -9,6 +9,7 @@ import dev.nibble.quantizer.calibration.QuantizedLinear;
 import dev.nibble.quantizer.calibration.TransformerBlock;
 import dev.nibble.quantizer.calibration.TransformerBlock.Parameters;
 import dev.nibble.quantizer.format.LinearRole;
+import dev.nibble.quantizer.format.ModuleName;
 import dev.nibble.quantizer.format.Tensor;
 import java.util.ArrayList;
 import java.util.EnumMap;
@@ -39,14 +40,20 @@ final class OutlierBlock {
 
   /** A linear whose outlier columns are those of its site. */
   void add(LinearRole role, QuantizedLinear codes, OutlierColumns columns) {
+    add(role, codes, columns, Float.POSITIVE_INFINITY);
+  }
+
+  /** The same, and inputs that reach a magnitude are not quantized either. */
+  void add(LinearRole role, QuantizedLinear codes, OutlierColumns columns, float threshold) {
     float[] weight = task.block().linear(role).weight();
+    ModuleName name = task.block().name(role);
     columns.empty(codes);
-    add(
-        role,
-        codes,
-        columns.joined(codes, weight),
-        columns.tensors(task.block().name(role), weight));
-    inputs.put(InputSite.of(role), columns.quantizer(task.scheme().activationBits()));
+    List<Tensor> beside = new ArrayList<>(columns.tensors(name, weight));
+    if (Float.isFinite(threshold)) {
+      beside.add(QuantizedBlock.floats(name.outlierThreshold(), new float[] {threshold}));
+    }
+    add(role, codes, columns.joined(codes, weight), beside);
+    inputs.put(InputSite.of(role), columns.quantizer(task.scheme().activationBits(), threshold));
   }
 
   /** A linear with the weights it stands for, and the tensors beside its codes. */

@@ -71,10 +71,14 @@ record OutlierColumns(int[] channels, int width) {
             MemorySegment.ofArray(Halves.bytes(columns))));
   }
 
-  /** Rounds inputs per token, all but these channels. */
-  InputQuantizer quantizer(int bits) {
+  /**
+   * Rounds inputs per token, all but these channels and what reaches a magnitude.
+   *
+   * @param threshold the magnitude; infinity for none
+   */
+  InputQuantizer quantizer(int bits, float threshold) {
     InputQuantizer all = InputQuantizer.perToken(bits);
-    if (bits >= 16 || channels.length == 0) {
+    if (bits >= 16 || (channels.length == 0 && Float.isInfinite(threshold))) {
       return all;
     }
     return (x, from, to, channelCount, out) -> {
@@ -82,12 +86,19 @@ record OutlierColumns(int[] channels, int width) {
       float[] rest = new float[size];
       System.arraycopy(x, from * width, rest, 0, size);
       rest = without(rest);
+      for (int i = 0; i < size; i++) {
+        rest[i] = Math.abs(rest[i]) < threshold ? rest[i] : 0;
+      }
       float[] rounded = new float[size];
       all.quantize(rest, 0, to - from, width, rounded);
       for (int at = 0; at < size; at += width) {
         for (int channel : channels) {
           rounded[at + channel] = x[from * width + at + channel];
         }
+      }
+      for (int i = 0; i < size; i++) {
+        float exact = x[from * width + i];
+        rounded[i] = Math.abs(exact) < threshold ? rounded[i] : exact;
       }
       System.arraycopy(rounded, 0, out, from * width, size);
     };

@@ -16,8 +16,10 @@ import dev.nibble.quantizer.format.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -36,13 +38,31 @@ final class Rptq implements BlockMethod {
   static final int DEFAULT_CLUSTERS = 32;
 
   private final int clusters;
+  private final OptionalInt normBits;
 
   /** Creates the method with at most so many clusters an input. */
   Rptq(int clusters) {
+    this(clusters, OptionalInt.empty());
+  }
+
+  /**
+   * Creates the method.
+   *
+   * @param clusters of an input, at most
+   * @param normBits at least so many bits for the inputs that norms make; the paper's results have
+   *     8 there
+   */
+  Rptq(int clusters, OptionalInt normBits) {
     if (clusters < 1) {
       throw new IllegalArgumentException("--clusters " + clusters + ": expected at least 1");
     }
+    normBits.ifPresent(bits -> {
+      if (bits != 4 && bits != 6 && bits != 8) {
+        throw new IllegalArgumentException("--norm-bits " + bits + ": expected 4, 6 or 8");
+      }
+    });
     this.clusters = clusters;
+    this.normBits = normBits;
   }
 
   @Override
@@ -52,11 +72,30 @@ final class Rptq implements BlockMethod {
 
   @Override
   public Map<String, String> settings() {
-    return Map.of("clusters", Integer.toString(clusters));
+    Map<String, String> settings = new LinkedHashMap<>();
+    settings.put("clusters", Integer.toString(clusters));
+    normBits.ifPresent(bits -> settings.put("norm_bits", Integer.toString(bits)));
+    return settings;
+  }
+
+  private int bits(InputSite site, QuantScheme scheme) {
+    int bits = scheme.activationBits();
+    return switch (site) {
+      case ATTENTION, MLP -> Math.max(bits, normBits.orElse(bits));
+      case OUTPUT, DOWN -> bits;
+    };
   }
 
   @Override
   public void check(ModelConfig config, QuantScheme scheme) {
+    if (normBits.isPresent() && !scheme.quantizesActivations()) {
+      throw new IllegalArgumentException(
+          "--norm-bits "
+              + normBits.getAsInt()
+              + ": scheme "
+              + scheme
+              + " keeps inputs at 16 bits; it is for schemes such as W4A4g32");
+    }
     if (scheme.quantizesActivations()
         && (!scheme.quantizesWeights() || scheme.groupSize() != StaticInputs.CHANNELS)) {
       throw new IllegalArgumentException(
@@ -93,7 +132,7 @@ final class Rptq implements BlockMethod {
                 statistics.of(site),
                 order.columns(site, config),
                 reordered.of(site),
-                scheme.activationBits()));
+                bits(site, scheme)));
       }
     }
     BlockPrecision precision = precision(order, inputs, config, scheme);
@@ -169,7 +208,7 @@ final class Rptq implements BlockMethod {
           result.addBias(role, exact.bias().orElse(null));
         } else {
           result.addBias(role, inputs.folded(exact.biasOrZeros(config.rows(role)), codes));
-          result.tensors.addAll(inputs.tensors(stored.name(role)));
+          result.tensors.addAll(inputs.tensors(stored.name(role), task.scheme().activationBits()));
         }
         stored.setLinear(role, new Parameters(rounded, exact.bias()));
       }

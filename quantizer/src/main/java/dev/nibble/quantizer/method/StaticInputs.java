@@ -3,12 +3,9 @@ package dev.nibble.quantizer.method;
 import dev.nibble.quantizer.calibration.InputQuantizer;
 import dev.nibble.quantizer.calibration.QuantizedBlock;
 import dev.nibble.quantizer.calibration.QuantizedLinear;
-import dev.nibble.quantizer.format.DType;
 import dev.nibble.quantizer.format.ModuleName;
 import dev.nibble.quantizer.format.Tensor;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
+import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -29,9 +26,6 @@ record StaticInputs(int bits, float[] scales, int[] zeros) {
 
   /** Weight of what was before, each window counting for the rest, as in RPTQ's calibration. */
   private static final double DECAY = 0.99;
-
-  private static final ValueLayout.OfInt INT =
-      ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   /**
    * Scales from what the windows showed: for each cluster the moving averages of the least and the
@@ -142,12 +136,14 @@ record StaticInputs(int bits, float[] scales, int[] zeros) {
     };
   }
 
-  /** Scales and zeros as a linear's tensors. */
-  List<Tensor> tensors(ModuleName linear) {
-    MemorySegment data = MemorySegment.ofArray(new byte[4 * zeros.length]);
-    MemorySegment.copy(zeros, 0, data, INT, 0, zeros.length);
-    return List.of(
-        QuantizedBlock.floats(linear.clusterScales(), scales),
-        new Tensor(linear.clusterZeros(), DType.I32, List.of((long) zeros.length), data));
+  /** Scales and zeros as a linear's tensors, and the bits where the scheme has others. */
+  List<Tensor> tensors(ModuleName linear, int schemeBits) {
+    List<Tensor> tensors = new ArrayList<>();
+    tensors.add(QuantizedBlock.floats(linear.clusterScales(), scales));
+    tensors.add(Halves.ints(linear.clusterZeros(), zeros));
+    if (bits != schemeBits) {
+      tensors.add(Halves.ints(linear.clusterBits(), new int[] {bits}));
+    }
+    return tensors;
   }
 }

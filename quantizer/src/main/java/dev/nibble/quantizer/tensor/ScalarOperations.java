@@ -82,12 +82,13 @@ public final class ScalarOperations implements TensorOperations {
       float[] x,
       int xOffset,
       int tokens,
+      int bits,
       float[] clusterScales,
       int[] clusterZeros,
       QuantizedActivations out) {
     out.hold(tokens);
     int width = out.width();
-    int half = 1 << (out.bits() - 1);
+    int half = 1 << (bits - 1);
     float largest = 2 * half - 1;
     for (int t = 0; t < tokens; t++) {
       for (int i = 0; i < width; i++) {

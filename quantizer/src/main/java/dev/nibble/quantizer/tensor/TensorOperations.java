@@ -85,6 +85,7 @@ public interface TensorOperations extends AutoCloseable {
    * @param x inputs, from {@code xOffset}, tokens x out.width()
    * @param xOffset first element
    * @param tokens rows
+   * @param bits code width, whatever {@code out} was made for
    * @param clusterScales one a run of columns
    * @param clusterZeros one a run of columns, 0 to 2^bits - 1
    * @param out receives codes, scales, zeros and sums
@@ -93,6 +94,7 @@ public interface TensorOperations extends AutoCloseable {
       float[] x,
       int xOffset,
       int tokens,
+      int bits,
       float[] clusterScales,
       int[] clusterZeros,
       QuantizedActivations out);

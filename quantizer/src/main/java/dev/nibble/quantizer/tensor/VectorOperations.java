@@ -115,12 +115,14 @@ final class VectorOperations implements TensorOperations {
       float[] x,
       int xOffset,
       int tokens,
+      int bits,
       float[] clusterScales,
       int[] clusterZeros,
       QuantizedActivations out) {
     out.hold(tokens);
     this.x = x;
     offset = xOffset;
+    this.bits = bits;
     weight = clusterScales;
     integers = clusterZeros;
     activations = out;
@@ -130,7 +132,7 @@ final class VectorOperations implements TensorOperations {
   private void staticQuantizations(int from, int to, int worker) {
     for (int t = from; t < to; t++) {
       int row = offset + t * activations.width();
-      quantizers[worker].quantizeStatic(x, row, weight, integers, activations, t);
+      quantizers[worker].quantizeStatic(x, row, bits, weight, integers, activations, t);
     }
   }
 

@@ -32,9 +32,15 @@ final class VectorQuantizer {
   }
 
   void quantizeStatic(
-      float[] x, int from, float[] scales, int[] zeros, QuantizedActivations out, int token) {
+      float[] x,
+      int from,
+      int bits,
+      float[] scales,
+      int[] zeros,
+      QuantizedActivations out,
+      int token) {
     int width = out.width();
-    int half = 1 << (out.bits() - 1);
+    int half = 1 << (bits - 1);
     reserve(width);
     for (int i = 0; i < width; i += TensorOperations.CLUSTER_COLUMNS) {
       int c = i / TensorOperations.CLUSTER_COLUMNS;

@@ -10,6 +10,7 @@ import dev.nibble.quantizer.calibration.BlockMethod;
 import dev.nibble.quantizer.calibration.BlockPrecision;
 import dev.nibble.quantizer.calibration.BlockTask;
 import dev.nibble.quantizer.calibration.HiddenStates;
+import dev.nibble.quantizer.calibration.InputQuantizer;
 import dev.nibble.quantizer.calibration.QuantizedBlock;
 import dev.nibble.quantizer.calibration.QuantizedLinear;
 import dev.nibble.quantizer.calibration.TransformerBlock;
@@ -45,6 +46,30 @@ class OutlierMethodsTest {
       for (int row = 0; row < query.layout().rows(); row++) {
         assertEquals((byte) 128, query.codes()[row * query.layout().columns() + LOUD]);
       }
+    }
+  }
+
+  /** What reaches the threshold in a token stays, and counts for no range of its token. */
+  @Test
+  void loudInputsAreFoundInEachToken() {
+    int width = 40;
+    float[] x = gaussian(new Random(SEED), 3 * width);
+    x[width + 7] = 50;
+    x[2 * width + 3] = -6;
+    InputQuantizer quantizer = new OutlierColumns(new int[] {11}, width).quantizer(8, 6);
+    float[] found = new float[x.length];
+    quantizer.quantize(x, 0, 3, width, found);
+    float[] quiet = x.clone();
+    for (int t = 0; t < 3; t++) {
+      quiet[t * width + 11] = 0;
+    }
+    quiet[width + 7] = 0;
+    quiet[2 * width + 3] = 0;
+    float[] expected = new float[x.length];
+    InputQuantizer.perToken(8).quantize(quiet, 0, 3, width, expected);
+    for (int i = 0; i < x.length; i++) {
+      boolean kept = i % width == 11 || i == width + 7 || i == 2 * width + 3;
+      assertEquals(kept ? x[i] : expected[i], found[i], i + ", -Dtests.seed=" + SEED);
     }
   }
 
@@ -106,6 +131,14 @@ class OutlierMethodsTest {
         assertThrows(
             IllegalArgumentException.class, () -> blocks.check(config, QuantScheme.parse(scheme)));
     assertTrue(e.getMessage().contains(method) && e.getMessage().contains(scheme));
+  }
+
+  private static float[] gaussian(Random random, int count) {
+    float[] values = new float[count];
+    for (int i = 0; i < count; i++) {
+      values[i] = (float) random.nextGaussian();
+    }
+    return values;
   }
 
   private static int at(Tensor tensor, int index) {

@@ -20,6 +20,7 @@ import dev.nibble.quantizer.format.Tensor;
 import dev.nibble.quantizer.tensor.WorkerThreads;
 import java.io.IOException;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.Random;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -137,6 +138,34 @@ class RptqTest {
         });
   }
 
+  /** The paper's milder variant: better, and said in the file where the bits are others. */
+  @Test
+  void eightBitsAfterNormsHelp() throws IOException {
+    QuantizedBlock four = quantize("opt", "W4A4g32", 2);
+    QuantizedBlock eight = quantize("opt", "W4A4g32", 2, new Rptq(8, OptionalInt.of(8)));
+    assertTrue(loss("opt", eight) < 0.9 * loss("opt", four), "-Dtests.seed=" + SEED);
+    List<String> said =
+        eight.tensors().stream()
+            .map(Tensor::name)
+            .filter(name -> name.endsWith(".cluster_bits"))
+            .map(name -> name.replaceAll(".*\\.(\\w+)\\.cluster_bits", "$1"))
+            .toList();
+    assertEquals(List.of("q_proj", "k_proj", "v_proj", "fc1"), said);
+    assertTrue(four.tensors().stream().noneMatch(t -> t.name().endsWith(".cluster_bits")));
+  }
+
+  @Test
+  void refusesNormBitsThatChangeNothingOrAreNone() throws IOException {
+    ModelConfig config = ModelConfig.read(FolderQuantizerTest.tiny("llama3"));
+    Rptq method = new Rptq(8, OptionalInt.of(8));
+    assertThrows(
+        IllegalArgumentException.class, () -> method.check(config, QuantScheme.parse("W4A16KV4")));
+    assertThrows(IllegalArgumentException.class, () -> new Rptq(8, OptionalInt.of(5)));
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> MethodCatalog.create("gptq", MethodCatalog.Options.DEFAULT.withNormBits(8)));
+  }
+
   @ParameterizedTest
   @ValueSource(strings = {"W4A4", "W4A8g128", "W16A4", "W16A8KV4"})
   void refusesInputsThatCannotBeStatic(String scheme) throws IOException {
@@ -149,7 +178,24 @@ class RptqTest {
     assertThrows(IllegalArgumentException.class, () -> new Rptq(0));
   }
 
+  private static double loss(String model, QuantizedBlock made) throws IOException {
+    try (Checkpoint source = Checkpoint.open(FolderQuantizerTest.tiny(model));
+        WorkerThreads workers = new WorkerThreads(1)) {
+      TransformerBlock block = TransformerBlock.load(source, source.config(), 0);
+      BlockForward forward = new BlockForward(source.config(), CONTEXT, workers);
+      HiddenStates x = inputs(source.config());
+      return forward
+          .run(block, BlockPrecision.FULL, x)
+          .meanSquaredError(forward.run(made.effective(), made.precision(), x));
+    }
+  }
+
   private static QuantizedBlock quantize(String model, String scheme, int threads)
+      throws IOException {
+    return quantize(model, scheme, threads, new Rptq(8));
+  }
+
+  private static QuantizedBlock quantize(String model, String scheme, int threads, Rptq method)
       throws IOException {
     try (Checkpoint source = Checkpoint.open(FolderQuantizerTest.tiny(model));
         WorkerThreads workers = new WorkerThreads(threads)) {
@@ -157,17 +203,16 @@ class RptqTest {
       TransformerBlock block = TransformerBlock.load(source, config, 0);
       BlockForward forward = new BlockForward(config, CONTEXT, workers);
       HiddenStates inputs = inputs(config);
-      return new Rptq(8)
-          .quantize(
-              new BlockTask(
-                  block,
-                  QuantScheme.parse(scheme),
-                  inputs,
-                  inputs,
-                  forward.run(block, BlockPrecision.FULL, inputs),
-                  forward,
-                  SEED,
-                  (done, total, loss) -> {}));
+      return method.quantize(
+          new BlockTask(
+              block,
+              QuantScheme.parse(scheme),
+              inputs,
+              inputs,
+              forward.run(block, BlockPrecision.FULL, inputs),
+              forward,
+              SEED,
+              (done, total, loss) -> {}));
     }
   }
 

@@ -214,7 +214,7 @@ class ScalarOperationsTest {
     x[1] = 100;
     x[32] = 1;
     x[33] = -100;
-    operations.quantizeStatic(x, 0, 1, new float[] {0.5f, 0.25f}, new int[] {3, 8}, out);
+    operations.quantizeStatic(x, 0, 1, 4, new float[] {0.5f, 0.25f}, new int[] {3, 8}, out);
     assertEquals(5 - 8, out.codes[0]);
     assertEquals(15 - 8, out.codes[1]);
     assertEquals(3 - 8, out.codes[2]);

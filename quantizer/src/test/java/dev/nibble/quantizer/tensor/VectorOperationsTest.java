@@ -206,9 +206,11 @@ class VectorOperationsTest {
               scalar.quantize(x, 2, tokens, a);
               vector.quantize(x, 2, tokens, b);
               assertSame(a, b, what);
-              scalar.quantizeStatic(x, 2, tokens, scales, zeros, a);
-              vector.quantizeStatic(x, 2, tokens, scales, zeros, b);
-              assertSame(a, b, what + ", fixed scales");
+              for (int fixed : new int[] {bits, 8}) {
+                scalar.quantizeStatic(x, 2, tokens, fixed, scales, zeros, a);
+                vector.quantizeStatic(x, 2, tokens, fixed, scales, zeros, b);
+                assertSame(a, b, what + ", fixed scales");
+              }
             }
             float[] expected = x.clone();
             float[] actual = x.clone();

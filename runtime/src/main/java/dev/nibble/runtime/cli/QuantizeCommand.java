@@ -111,6 +111,14 @@ final class QuantizeCommand implements Callable<Integer> {
   private @Nullable Integer clusters;
 
   @Option(
+      names = "--norm-bits",
+      paramLabel = "N",
+      description =
+          "Least bits of the inputs that norms make, for method rptq; the paper's results have 8."
+              + " Default: the scheme's.")
+  private @Nullable Integer normBits;
+
+  @Option(
       names = "--seed",
       paramLabel = "S",
       description = "For a method's random choices. Default: 0.")
@@ -244,6 +252,7 @@ final class QuantizeCommand implements Callable<Integer> {
       refuse("--epochs", epochs);
       refuse("--par-steps", parSteps);
       refuse("--clusters", clusters);
+      refuse("--norm-bits", normBits);
       refuse("--seed", seed);
       if (resume) {
         throw new IllegalArgumentException(
@@ -282,7 +291,8 @@ final class QuantizeCommand implements Callable<Integer> {
   }
 
   private MethodCatalog.Options options() {
-    return new MethodCatalog.Options(optional(epochs), optional(clusters), optional(parSteps));
+    return new MethodCatalog.Options(
+        optional(epochs), optional(clusters), optional(parSteps), optional(normBits));
   }
 
   private static OptionalInt optional(@Nullable Integer value) {

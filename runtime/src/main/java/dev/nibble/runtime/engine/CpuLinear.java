@@ -20,6 +20,7 @@ final class CpuLinear {
   private final int @Nullable [] outlierColumns;
   private final @Nullable PreparedMatrix outlierWeights;
   private final @Nullable OutlierValues outlierValues;
+  private final @Nullable LoudInputs loudInputs;
 
   CpuLinear(Linear linear, QuantScheme scheme, TensorOperations operations, Arena arena) {
     this.operations = operations;
@@ -31,11 +32,12 @@ final class CpuLinear {
             : linear.weights() instanceof WeightMatrix.Packed
                 ? InputForm.INTEGERS
                 : InputForm.RESTORED;
-    reading = new LinearInput.Reading(linear.outlierColumns(), linear.clusters());
+    reading = new LinearInput.Reading(linear);
     OutlierColumns outliers = linear.outlierColumns().orElse(null);
     outlierColumns = outliers == null ? null : outliers.columns();
     outlierWeights = outliers == null ? null : operations.prepare(outliers.weights(), arena);
     outlierValues = linear.outlierValues().orElse(null);
+    loudInputs = Float.isFinite(linear.outlierThreshold()) ? new LoudInputs(linear) : null;
   }
 
   /** y[rows, out] = W x + bias. */
@@ -51,6 +53,9 @@ final class CpuLinear {
     }
     if (outlierValues != null) {
       Outliers.addValues(input, outlierValues, y, weights.rows());
+    }
+    if (loudInputs != null) {
+      loudInputs.add(input, y);
     }
     if (bias != null) {
       operations.addBias(y, rows, bias);

@@ -1,6 +1,7 @@
 package dev.nibble.runtime.engine;
 
 import dev.nibble.quantizer.format.ModelConfig;
+import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.runtime.cuda.CudaException;
 import dev.nibble.runtime.cuda.Device;
 import dev.nibble.runtime.cuda.DeviceBuffer;
@@ -165,10 +166,25 @@ final class CudaEngine implements Engine {
     }
     weights.blocks().stream()
         .flatMap(WorkspaceShape::linearsOf)
-        .forEach(linear -> requireFit(linear, asked));
+        .forEach(linear -> requireFit(linear, config.scheme(), asked));
   }
 
-  private static void requireFit(Linear linear, dev.nibble.runtime.model.Device asked) {
+  private static void requireFit(
+      Linear linear, QuantScheme scheme, dev.nibble.runtime.model.Device asked) {
+    if (linear.clusters().isPresent()
+        && linear.clusters().get().bits() != scheme.activationBits()) {
+      throw new UnfitModelException(
+          asked,
+          linear.name() + ".cluster_bits",
+          "static inputs of other bits than the scheme's are not supported on a GPU; run it with"
+              + " --device cpu");
+    }
+    if (Float.isFinite(linear.outlierThreshold())) {
+      throw new UnfitModelException(
+          asked,
+          linear.name() + ".outlier_threshold",
+          "outlier inputs found at run time are not supported on a GPU; run it with --device cpu");
+    }
     if (linear.outlierValues().isPresent()) {
       throw new UnfitModelException(
           asked,

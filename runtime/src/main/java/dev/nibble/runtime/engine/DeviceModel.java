@@ -106,8 +106,7 @@ final class DeviceModel {
     boolean fused =
         alike.stream()
             .allMatch(other ->
-                new LinearInput.Reading(other.outlierColumns(), other.clusters())
-                        .equals(new LinearInput.Reading(first.outlierColumns(), first.clusters()))
+                new LinearInput.Reading(other).equals(new LinearInput.Reading(first))
                     && sameForm(first.weights(), other.weights()));
     if (fused) {
       return List.of(new Output(linear(plan, alike, bits), 0));

@@ -2,10 +2,10 @@ package dev.nibble.runtime.engine;
 
 import dev.nibble.quantizer.tensor.QuantizedActivations;
 import dev.nibble.quantizer.tensor.TensorOperations;
+import dev.nibble.runtime.model.Linear;
 import dev.nibble.runtime.model.Linear.Clusters;
 import dev.nibble.runtime.model.Linear.OutlierColumns;
 import java.util.Arrays;
-import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -75,7 +75,7 @@ final class LinearInput {
     QuantizedActivations room = room();
     if (!reading.equals(ready)) {
       float[] source = x;
-      if (reading.masked.length > 0) {
+      if (reading.masks()) {
         mask(reading);
         source = changed;
       }
@@ -83,7 +83,13 @@ final class LinearInput {
         operations.quantize(source, 0, rows, room);
       } else {
         operations.quantizeStatic(
-            source, 0, rows, reading.clusters.scales(), reading.clusters.zeros(), room);
+            source,
+            0,
+            rows,
+            reading.clusters.bits(),
+            reading.clusters.scales(),
+            reading.clusters.zeros(),
+            room);
       }
       ready = reading;
     }
@@ -95,6 +101,11 @@ final class LinearInput {
     for (int row = 0; row < rows; row++) {
       for (int column : reading.masked) {
         changed[row * width + column] = 0;
+      }
+    }
+    if (Float.isFinite(reading.threshold)) {
+      for (int i = 0; i < rows * width; i++) {
+        changed[i] = Math.abs(changed[i]) < reading.threshold ? changed[i] : 0;
       }
     }
   }
@@ -112,19 +123,28 @@ final class LinearInput {
   static final class Reading {
     private final int[] masked;
     private final @Nullable Clusters clusters;
+    private final float threshold;
 
-    Reading(Optional<OutlierColumns> outliers, Optional<Clusters> clusters) {
-      masked = outliers.map(OutlierColumns::columns).orElseGet(() -> new int[0]);
-      this.clusters = clusters.orElse(null);
+    Reading(Linear linear) {
+      masked = linear.outlierColumns().map(OutlierColumns::columns).orElseGet(() -> new int[0]);
+      clusters = linear.clusters().orElse(null);
+      threshold = linear.outlierThreshold();
+    }
+
+    /** Whether some inputs count as 0 before the others are quantized. */
+    boolean masks() {
+      return masked.length > 0 || Float.isFinite(threshold);
     }
 
     @Override
     public boolean equals(@Nullable Object other) {
       return other instanceof Reading reading
+          && threshold == reading.threshold
           && Arrays.equals(masked, reading.masked)
           && (clusters == null
               ? reading.clusters == null
               : reading.clusters != null
+                  && clusters.bits() == reading.clusters.bits()
                   && Arrays.equals(clusters.scales(), reading.clusters.scales())
                   && Arrays.equals(clusters.zeros(), reading.clusters.zeros()));
     }

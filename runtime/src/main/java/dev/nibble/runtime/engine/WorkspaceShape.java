@@ -25,6 +25,7 @@ import java.util.stream.Stream;
  * @param reordered whether a norm's channels are permuted
  * @param outlierColumns most outlier columns of a linear
  * @param maskedInputs whether a linear needs a changed copy of its input
+ * @param integerInputs whether a linear's input is quantized to integers
  */
 record WorkspaceShape(
     int rows,
@@ -39,7 +40,8 @@ record WorkspaceShape(
     int sumGroup,
     boolean reordered,
     int outlierColumns,
-    boolean maskedInputs) {
+    boolean maskedInputs,
+    boolean integerInputs) {
   /** Tokens of a prompt that go through the model together. */
   private static final int CHUNK = 512;
 
@@ -58,6 +60,8 @@ record WorkspaceShape(
             .max()
             .orElse(0);
     boolean quantizesActivations = scheme.quantizesActivations();
+    boolean thresholds =
+        linears(weights).anyMatch(linear -> Float.isFinite(linear.outlierThreshold()));
     return new WorkspaceShape(
         rows,
         Math.clamp(LOGITS / config.vocabSize(), 1, rows),
@@ -73,7 +77,8 @@ record WorkspaceShape(
             .flatMap(block -> Stream.of(block.attentionNorm(), block.mlpNorm()))
             .anyMatch(norm -> norm.channelOrder().isPresent()),
         outlierColumns,
-        quantizesActivations && (outlierColumns > 0 || !scheme.quantizesWeights()));
+        quantizesActivations && (outlierColumns > 0 || thresholds || !scheme.quantizesWeights()),
+        quantizesActivations && scheme.quantizesWeights());
   }
 
   /** Widest input of a linear. */
@@ -84,11 +89,6 @@ record WorkspaceShape(
   /** Widest output of a linear with outliers. */
   int widestOutput() {
     return widestInput();
-  }
-
-  /** Whether a linear's input is quantized to integers. */
-  boolean integerInputs() {
-    return activationBits < 16 && !(maskedInputs && outlierColumns == 0);
   }
 
   /** Columns each sum of quantized inputs covers. */

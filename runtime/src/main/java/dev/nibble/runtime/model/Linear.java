@@ -12,6 +12,8 @@ import java.util.Optional;
  * @param outlierColumns input channels kept at 16 bits
  * @param outlierValues single weights kept at 16 bits
  * @param clusters static quantization of the input
+ * @param outlierThreshold the magnitude from which a token's input is not quantized; infinity for
+ *     none
  */
 public record Linear(
     String name,
@@ -19,7 +21,8 @@ public record Linear(
     Optional<float[]> bias,
     Optional<OutlierColumns> outlierColumns,
     Optional<OutlierValues> outlierValues,
-    Optional<Clusters> clusters) {
+    Optional<Clusters> clusters,
+    float outlierThreshold) {
 
   /**
    * Input channels kept at 16 bits: y += W' x[columns].
@@ -44,11 +47,12 @@ public record Linear(
    * Static quantization of the input in clusters of 32 channels (RPTQ): a = clamp(round(x / scale)
    * + zero, 0, 2^bits - 1). The weights' scales and the bias have it folded in.
    *
+   * @param bits code width
    * @param scales [in / 32]
    * @param zeros [in / 32]
    */
   @SuppressWarnings("ArrayRecordComponent") // weights, never compared
-  public record Clusters(float[] scales, int[] zeros) {}
+  public record Clusters(int bits, float[] scales, int[] zeros) {}
 
   /**
    * A linear that no method has added to.
@@ -59,7 +63,14 @@ public record Linear(
    * @return the linear
    */
   public static Linear plain(String name, WeightMatrix weights, Optional<float[]> bias) {
-    return new Linear(name, weights, bias, Optional.empty(), Optional.empty(), Optional.empty());
+    return new Linear(
+        name,
+        weights,
+        bias,
+        Optional.empty(),
+        Optional.empty(),
+        Optional.empty(),
+        Float.POSITIVE_INFINITY);
   }
 
   /**

@@ -142,7 +142,8 @@ final class WeightReader {
         bias,
         outlierColumns(name, out, in),
         outlierValues(name, out, in),
-        clusters(name, in));
+        clusters(name, in),
+        outlierThreshold(name));
   }
 
   /** Whether the family's linear has a bias, rather than may have one. */
@@ -242,14 +243,43 @@ final class WeightReader {
         throw tensors.problem(field, "expected scales above 0, found " + scale);
       }
     }
-    int top = (1 << scheme.activationBits()) - 1;
+    int bits = clusterBits(name);
+    int top = (1 << bits) - 1;
     int[] zeros = tensors.intVector(name.clusterZeros(), in / TensorOperations.CLUSTER_COLUMNS);
     for (int zero : zeros) {
       if (zero < 0 || zero > top) {
         throw tensors.problem(name.clusterZeros(), "expected 0 to " + top + ", found " + zero);
       }
     }
-    return Optional.of(new Linear.Clusters(scales, zeros));
+    return Optional.of(new Linear.Clusters(bits, scales, zeros));
+  }
+
+  private int clusterBits(ModuleName name) throws ModelFormatException {
+    String field = name.clusterBits();
+    if (!tensors.has(field)) {
+      return scheme.activationBits();
+    }
+    int bits = tensors.intVector(field, 1)[0];
+    if (bits != 4 && bits != 6 && bits != 8) {
+      throw tensors.problem(field, "expected 4, 6 or 8, found " + bits);
+    }
+    return bits;
+  }
+
+  private float outlierThreshold(ModuleName name) throws ModelFormatException {
+    String field = name.outlierThreshold();
+    if (!tensors.has(field)) {
+      return Float.POSITIVE_INFINITY;
+    }
+    if (!scheme.quantizesActivations() || !scheme.quantizesWeights()) {
+      throw tensors.problem(
+          field, "a threshold needs quantized weights and inputs, found " + scheme);
+    }
+    float threshold = tensors.floatVector(field, 1)[0];
+    if (threshold <= 0) {
+      throw tensors.problem(field, "expected a number above 0, found " + threshold);
+    }
+    return threshold;
   }
 
   private Optional<Norm> headNorm(Optional<ModuleName> name) throws ModelFormatException {

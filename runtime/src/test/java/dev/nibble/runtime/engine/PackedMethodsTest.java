@@ -12,6 +12,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -26,22 +27,28 @@ class PackedMethodsTest {
    */
   private static final double ROUNDING_EDGES = 1e-2;
 
+  /** With inputs in 6 bits such numbers are many: 3 per cent either way on these tokens. */
+  private static final double EDGES_OF_SIX_BITS = 5e-2;
+
   @TempDir Path folder;
 
   @ParameterizedTest
   @CsvSource({
-    "rptq, W4A8g32",
-    "rptq, W3A16",
-    "owq, W3A16",
-    "owq, W4A8g128",
-    "spqr, W3A16g64",
-    "llm.int8, W8A8sym"
+    "rptq, W4A8g32,",
+    "rptq, W4A6g32, 8",
+    "rptq, W3A16,",
+    "owq, W3A16,",
+    "owq, W4A8g128,",
+    "spqr, W3A16g64,",
+    "llm.int8, W8A8sym,"
   })
-  void packedPerplexityIsTheCalibrators(String method, String scheme) throws IOException {
+  void packedPerplexityIsTheCalibrators(String method, String scheme, @Nullable Integer normBits)
+      throws IOException {
+    Options options = normBits == null ? Options.DEFAULT : Options.DEFAULT.withNormBits(normBits);
     Path source = TestModels.books8m();
     Path packed = folder.resolve("packed");
     CalibratedModel model =
-        new CalibratedModel(MethodCatalog.create(method, Options.DEFAULT), block -> block)
+        new CalibratedModel(MethodCatalog.create(method, options), block -> block)
             .quantize(source, packed, scheme, 2, 256);
     String text = Files.readString(TestModels.resource("text/alice.txt"));
     int[] window = Arrays.copyOf(TokenizerFiles.open(source).encode(text, false), CONTEXT);
@@ -50,7 +57,8 @@ class PackedMethodsTest {
     try (Engine engine = TestModels.cpu(packed, ModelOptions.DEFAULT)) {
       found = perplexity(TestModels.logits(engine, window), window, engine.vocabSize());
     }
-    assertEquals(expected, found, ROUNDING_EDGES * expected, method + " " + scheme);
+    double limit = scheme.contains("A6") ? EDGES_OF_SIX_BITS : ROUNDING_EDGES;
+    assertEquals(expected, found, limit * expected, method + " " + scheme);
   }
 
   private static double perplexity(float[] logits, int[] window, int vocab) {

@@ -1,5 +1,6 @@
 package dev.nibble.runtime.engine;
 
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.quantizer.format.QuantScheme;
@@ -49,6 +50,25 @@ class SyntheticModelTest {
     double[][] expected = model.logits(tokens());
     model.writePacked(Files.createDirectory(folder.resolve("packed")));
     assertNear(expected, logits("packed"), CODE_ERROR, scheme);
+  }
+
+  /** Cluster bits of their own, and inputs found loud at run time; both of which must matter. */
+  @ParameterizedTest
+  @ValueSource(strings = {"W3A6g32H8", "W4A4g32H8", "W8A8symH8", "W4A6g128H8"})
+  void mixedInputsEqualWhatTheyStandFor(String scheme) throws IOException {
+    SyntheticModel model = SyntheticModel.ofMixedInputs(QuantScheme.parse(scheme), SEED);
+    double[][] expected = model.logits(tokens());
+    model.writePacked(Files.createDirectory(folder.resolve("packed")));
+    assertNear(expected, logits("packed"), CODE_ERROR, scheme);
+    model.writePacked(
+        Files.createDirectory(folder.resolve("quiet")),
+        (tensor, bytes) -> {
+          if (tensor.endsWith("outlier_threshold")) {
+            bytes.putFloat(0, Float.MAX_VALUE);
+          }
+        });
+    assertThrows(
+        AssertionError.class, () -> assertNear(expected, logits("quiet"), CODE_ERROR, scheme));
   }
 
   private static int[] tokens() {

@@ -36,17 +36,24 @@ class PackedValuesTest {
     "mlp.up_proj.cluster_scales, 4, 0000c07f",
     "mlp.up_proj.cluster_zeros, 4, 00010000",
     "mlp.up_proj.cluster_zeros, 4, ffffffff",
+    "mlp.up_proj.cluster_bits, 0, 05000000",
+    "mlp.down_proj.outlier_threshold, 0, 000080bf",
+    "mlp.down_proj.outlier_threshold, 0, 0000c07f",
   })
   void namesTheTensor(String tensor, int at, String hex) throws IOException {
     String name = "model.layers.1." + tensor;
-    new SyntheticModel(QuantScheme.parse("W4A8g32H8"), 1)
-        .writePacked(
-            folder,
-            (written, bytes) -> {
-              if (written.equals(name)) {
-                bytes.duplicate().position(at).put(HexFormat.of().parseHex(hex));
-              }
-            });
+    QuantScheme scheme = QuantScheme.parse("W4A8g32H8");
+    SyntheticModel model =
+        tensor.endsWith("_bits") || tensor.endsWith("_threshold")
+            ? SyntheticModel.ofMixedInputs(QuantScheme.parse("W4A4g32H8"), 1)
+            : new SyntheticModel(scheme, 1);
+    model.writePacked(
+        folder,
+        (written, bytes) -> {
+          if (written.equals(name)) {
+            bytes.duplicate().position(at).put(HexFormat.of().parseHex(hex));
+          }
+        });
     var e =
         assertThrows(
             ModelFormatException.class, () -> ModelWeights.of(Checkpoint.open(folder)).close());
