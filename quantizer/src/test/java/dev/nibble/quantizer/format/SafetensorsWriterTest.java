@@ -14,6 +14,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -22,10 +23,20 @@ class SafetensorsWriterTest {
 
   @Test
   void randomTensorsComeBackBitForBit() throws Exception {
+    requireRoundTrips(300);
+  }
+
+  @Tag("acceptance")
+  @Test
+  void tenThousandFilesComeBackBitForBit() throws Exception {
+    requireRoundTrips(10_000);
+  }
+
+  private void requireRoundTrips(int rounds) throws Exception {
     long seed = Long.getLong("tests.seed", System.nanoTime());
     Random random = new Random(seed);
     List<DType> dtypes = List.of(DType.values());
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < rounds; round++) {
       List<TensorInfo> tensors = new ArrayList<>();
       int count = random.nextInt(12);
       for (int i = 0; i < count; i++) {
