@@ -11,6 +11,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
+import org.tukaani.xz.LZMA2Options;
+import org.tukaani.xz.XZInputStream;
+import org.tukaani.xz.XZOutputStream;
 
 /**
  * The committed PTX of all kernels, for builds without the CUDA compiler: one stream of {@link
@@ -18,16 +21,16 @@ import java.util.stream.Stream;
  * SHA-256 of the sources that it was compiled from.
  */
 final class PtxArchive {
-  private static final String ARCHIVE = "kernels.lzma";
+  private static final String ARCHIVE = "kernels.xz";
   private static final String SOURCES = "sources.sha256";
   private static final String TITLE = "#";
 
   private PtxArchive() {}
 
   /**
-   * {@code unpack FOLDER IMAGES} writes the images in FOLDER where the build has none of its own;
-   * {@code pack IMAGES FILE} writes what is to be compressed; {@code digest NATIVE FILE} the
-   * SHA-256 of the sources.
+   * {@code unpack FOLDER IMAGES} writes the archive's images to IMAGES where the build has none of
+   * its own; {@code pack IMAGES FOLDER} makes the archive; {@code digest NATIVE FOLDER} writes the
+   * SHA-256 of the sources beside it.
    */
   static void main(String[] arguments) throws IOException {
     Path first = Path.of(arguments[1]);
@@ -38,17 +41,20 @@ final class PtxArchive {
           write(read(first), second);
         }
       }
-      case "pack" -> Files.writeString(second, pack(first));
-      case "digest" -> Files.writeString(second, digest(first) + "\n");
+      case "pack" -> pack(first, second);
+      case "digest" -> Files.writeString(second.resolve(SOURCES), digest(first) + "\n");
       default -> throw new IllegalArgumentException(arguments[0]);
     }
   }
 
   /** Reads all images of the archive in a folder. */
   static Map<KernelImage, String> read(Path folder) throws IOException {
-    byte[] stream = LzmaReader.read(Files.readAllBytes(folder.resolve(ARCHIVE)));
+    String stream;
+    try (XZInputStream in = new XZInputStream(Files.newInputStream(folder.resolve(ARCHIVE)))) {
+      stream = new String(in.readAllBytes(), StandardCharsets.UTF_8);
+    }
     Map<KernelImage, String> images = new LinkedHashMap<>();
-    for (String part : new String(stream, StandardCharsets.UTF_8).split("(?m)^" + TITLE, -1)) {
+    for (String part : stream.split("(?m)^" + TITLE, -1)) {
       int end = part.indexOf('\n');
       if (end > 0) {
         images.put(
@@ -79,19 +85,20 @@ final class PtxArchive {
     Files.writeString(folder.resolve("catalog"), catalog);
   }
 
-  private static String pack(Path images) throws IOException {
-    StringBuilder text = new StringBuilder();
+  private static void pack(Path images, Path folder) throws IOException {
     List<KernelImage> listed = KernelImages.parse(Files.readString(images.resolve("catalog")));
-    for (KernelImage image : listed) {
-      Path file = images.resolve(image.architecture()).resolve(image.name());
-      text.append(TITLE)
-          .append(image.architecture())
-          .append(' ')
-          .append(image.name())
-          .append('\n')
-          .append(PtxText.pack(Files.readString(file)));
+    LZMA2Options options = new LZMA2Options(LZMA2Options.PRESET_MAX);
+    options.setNiceLen(LZMA2Options.NICE_LEN_MAX);
+    options.setDepthLimit(512);
+    try (XZOutputStream out =
+        new XZOutputStream(Files.newOutputStream(folder.resolve(ARCHIVE)), options)) {
+      for (KernelImage image : listed) {
+        Path file = images.resolve(image.architecture()).resolve(image.name());
+        String title = TITLE + image.architecture() + ' ' + image.name() + '\n';
+        String code = PtxText.pack(Files.readString(file));
+        out.write((title + code).getBytes(StandardCharsets.UTF_8));
+      }
     }
-    return text.toString();
   }
 
   /**
