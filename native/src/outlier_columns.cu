@@ -20,5 +20,13 @@ extern "C" __global__ void __launch_bounds__(OUTLIER_COLUMNS_THREADS)
     sum = __fmaf_rn(__half2float(weight[i]), value, sum);
   }
   sum = nibble::warp_sum(sum);
-  if (lane == 0) args.addend[token * args.addend_stride + row] = sum;
+  if (lane != 0) return;
+  const int64_t at = token * args.y_stride + row;
+  if (args.result == OUTLIER_COLUMNS_ADD_F16) {
+    __half* const y = static_cast<__half*>(args.y) + at;
+    *y = __float2half(__half2float(*y) + sum);
+  } else {
+    float* const y = static_cast<float*>(args.y) + at;
+    *y = args.result == OUTLIER_COLUMNS_ADD_F32 ? *y + sum : sum;
+  }
 }

@@ -64,8 +64,8 @@ final class SyntheticLinear {
     }
   }
 
-  /** Moves some columns and some single weights out of the codes. */
-  void addOutliers(Random random) {
+  /** Moves some columns out of the codes. */
+  void addOutlierColumns(Random random) {
     outlierColumns =
         random.ints(0, layout.columns()).distinct().limit(OUTLIER_COLUMNS).sorted().toArray();
     outlierWeights = new short[layout.rows() * OUTLIER_COLUMNS];
@@ -75,6 +75,10 @@ final class SyntheticLinear {
         empty(r, outlierColumns[i]);
       }
     }
+  }
+
+  /** Moves some single weights out of the codes. */
+  void addOutlierValues(Random random) {
     for (int i = 0; i < OUTLIER_VALUES; i++) {
       int row = random.nextInt(layout.rows());
       int column = random.nextInt(layout.columns());

@@ -39,6 +39,7 @@ public final class SyntheticModel {
 
   private final QuantScheme scheme;
   private final Inputs inputs;
+  private final Outliers outliers;
   private final Random random;
   private final float[] embedding;
   private final float[] finalNorm;
@@ -61,7 +62,7 @@ public final class SyntheticModel {
 
   /** Makes a model; static clusters need a scheme with g32 and quantized activations. */
   public SyntheticModel(QuantScheme scheme, long seed) {
-    this(scheme, seed, Inputs.AS_THE_SCHEME_HAS);
+    this(scheme, seed, Inputs.AS_THE_SCHEME_HAS, Outliers.COLUMNS_AND_VALUES);
   }
 
   /**
@@ -69,7 +70,12 @@ public final class SyntheticModel {
    * quantized from a magnitude on.
    */
   public static SyntheticModel ofMixedInputs(QuantScheme scheme, long seed) {
-    return new SyntheticModel(scheme, seed, Inputs.MIXED);
+    return new SyntheticModel(scheme, seed, Inputs.MIXED, Outliers.COLUMNS_AND_VALUES);
+  }
+
+  /** A model of which whole columns alone are kept at 16 bits. */
+  public static SyntheticModel ofKeptColumns(QuantScheme scheme, long seed) {
+    return new SyntheticModel(scheme, seed, Inputs.AS_THE_SCHEME_HAS, Outliers.COLUMNS);
   }
 
   private enum Inputs {
@@ -77,9 +83,16 @@ public final class SyntheticModel {
     MIXED
   }
 
-  private SyntheticModel(QuantScheme scheme, long seed, Inputs inputs) {
+  /** What is kept at 16 bits. */
+  private enum Outliers {
+    COLUMNS,
+    COLUMNS_AND_VALUES
+  }
+
+  private SyntheticModel(QuantScheme scheme, long seed, Inputs inputs, Outliers outliers) {
     this.scheme = scheme;
     this.inputs = inputs;
+    this.outliers = outliers;
     random = new Random(seed);
     embedding = gaussian(VOCAB * HIDDEN, 1, 0);
     finalNorm = gaussian(HIDDEN, 0.2, 1);
@@ -140,7 +153,10 @@ public final class SyntheticModel {
     PackedLayout layout = new PackedLayout(scheme.weightBits(), rows, columns, scheme.groupSize());
     SyntheticLinear linear =
         new SyntheticLinear(name, layout, scheme.symmetric(), scheme.activationBits(), random);
-    linear.addOutliers(random);
+    linear.addOutlierColumns(random);
+    if (outliers == Outliers.COLUMNS_AND_VALUES) {
+      linear.addOutlierValues(random);
+    }
     return linear;
   }
 

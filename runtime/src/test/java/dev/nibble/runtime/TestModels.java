@@ -2,6 +2,7 @@ package dev.nibble.runtime;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.nibble.quantizer.format.Checkpoint;
 import dev.nibble.runtime.engine.Engine;
 import dev.nibble.runtime.engine.SamplingParameters;
@@ -55,6 +56,27 @@ public final class TestModels {
 
   public static Engine engine(Path folder, Device device, ModelOptions options) throws IOException {
     return Engine.create(ModelWeights.of(Checkpoint.open(folder)), device, options);
+  }
+
+  /** A model to quantize; the tiny ones get a tokenizer with a token for each byte. */
+  public static Path quantizable(String name, Path folder) throws IOException {
+    if (name.equals("books-8m")) {
+      return books8m();
+    }
+    Path copy = Files.createDirectory(folder.resolve(name));
+    for (String file : new String[] {"config.json", "model.safetensors"}) {
+      Files.copy(resource("tiny/" + name).resolve(file), copy.resolve(file));
+    }
+    ObjectMapper mapper = new ObjectMapper();
+    ObjectNode vocabulary = mapper.createObjectNode();
+    int free = 0x100;
+    for (int b = 0; b < 256; b++) {
+      boolean printable = (b > ' ' && b <= '~') || (b >= 0xa1 && b != 0xad);
+      vocabulary.put(Character.toString(printable ? b : free++), b);
+    }
+    mapper.writeValue(copy.resolve("vocab.json").toFile(), vocabulary);
+    Files.writeString(copy.resolve("merges.txt"), "");
+    return copy;
   }
 
   /** Logits after each token, [tokens, vocab]. */

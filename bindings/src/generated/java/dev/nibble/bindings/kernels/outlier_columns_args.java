@@ -18,11 +18,13 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     const void *weight;
  *     const int32_t *columns;
  *     const void *x;
- *     float *addend;
+ *     void *y;
  *     int64_t x_stride;
- *     int64_t addend_stride;
+ *     int64_t y_stride;
  *     int32_t rows;
  *     int32_t count;
+ *     int32_t result;
+ *     int32_t unused;
  * }
  * }
  */
@@ -36,11 +38,13 @@ public class outlier_columns_args {
         outlier_columns_h.C_POINTER.withName("weight"),
         outlier_columns_h.C_POINTER.withName("columns"),
         outlier_columns_h.C_POINTER.withName("x"),
-        outlier_columns_h.C_POINTER.withName("addend"),
+        outlier_columns_h.C_POINTER.withName("y"),
         outlier_columns_h.C_LONG.withName("x_stride"),
-        outlier_columns_h.C_LONG.withName("addend_stride"),
+        outlier_columns_h.C_LONG.withName("y_stride"),
         outlier_columns_h.C_INT.withName("rows"),
-        outlier_columns_h.C_INT.withName("count")
+        outlier_columns_h.C_INT.withName("count"),
+        outlier_columns_h.C_INT.withName("result"),
+        outlier_columns_h.C_INT.withName("unused")
     ).withName("outlier_columns_args");
 
     /**
@@ -182,48 +186,48 @@ public class outlier_columns_args {
         struct.set(x$LAYOUT, x$OFFSET, fieldValue);
     }
 
-    private static final AddressLayout addend$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("addend"));
+    private static final AddressLayout y$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("y"));
 
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * float *addend
+     * void *y
      * }
      */
-    public static final AddressLayout addend$layout() {
-        return addend$LAYOUT;
+    public static final AddressLayout y$layout() {
+        return y$LAYOUT;
     }
 
-    private static final long addend$OFFSET = $LAYOUT.byteOffset(groupElement("addend"));
+    private static final long y$OFFSET = $LAYOUT.byteOffset(groupElement("y"));
 
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * float *addend
+     * void *y
      * }
      */
-    public static final long addend$offset() {
-        return addend$OFFSET;
+    public static final long y$offset() {
+        return y$OFFSET;
     }
 
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * float *addend
+     * void *y
      * }
      */
-    public static MemorySegment addend(MemorySegment struct) {
-        return struct.get(addend$LAYOUT, addend$OFFSET);
+    public static MemorySegment y(MemorySegment struct) {
+        return struct.get(y$LAYOUT, y$OFFSET);
     }
 
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * float *addend
+     * void *y
      * }
      */
-    public static void addend(MemorySegment struct, MemorySegment fieldValue) {
-        struct.set(addend$LAYOUT, addend$OFFSET, fieldValue);
+    public static void y(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(y$LAYOUT, y$OFFSET, fieldValue);
     }
 
     private static final OfLong x_stride$LAYOUT = (OfLong)$LAYOUT.select(groupElement("x_stride"));
@@ -270,48 +274,48 @@ public class outlier_columns_args {
         struct.set(x_stride$LAYOUT, x_stride$OFFSET, fieldValue);
     }
 
-    private static final OfLong addend_stride$LAYOUT = (OfLong)$LAYOUT.select(groupElement("addend_stride"));
+    private static final OfLong y_stride$LAYOUT = (OfLong)$LAYOUT.select(groupElement("y_stride"));
 
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * int64_t addend_stride
+     * int64_t y_stride
      * }
      */
-    public static final OfLong addend_stride$layout() {
-        return addend_stride$LAYOUT;
+    public static final OfLong y_stride$layout() {
+        return y_stride$LAYOUT;
     }
 
-    private static final long addend_stride$OFFSET = $LAYOUT.byteOffset(groupElement("addend_stride"));
+    private static final long y_stride$OFFSET = $LAYOUT.byteOffset(groupElement("y_stride"));
 
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * int64_t addend_stride
+     * int64_t y_stride
      * }
      */
-    public static final long addend_stride$offset() {
-        return addend_stride$OFFSET;
+    public static final long y_stride$offset() {
+        return y_stride$OFFSET;
     }
 
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * int64_t addend_stride
+     * int64_t y_stride
      * }
      */
-    public static long addend_stride(MemorySegment struct) {
-        return struct.get(addend_stride$LAYOUT, addend_stride$OFFSET);
+    public static long y_stride(MemorySegment struct) {
+        return struct.get(y_stride$LAYOUT, y_stride$OFFSET);
     }
 
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * int64_t addend_stride
+     * int64_t y_stride
      * }
      */
-    public static void addend_stride(MemorySegment struct, long fieldValue) {
-        struct.set(addend_stride$LAYOUT, addend_stride$OFFSET, fieldValue);
+    public static void y_stride(MemorySegment struct, long fieldValue) {
+        struct.set(y_stride$LAYOUT, y_stride$OFFSET, fieldValue);
     }
 
     private static final OfInt rows$LAYOUT = (OfInt)$LAYOUT.select(groupElement("rows"));
@@ -400,6 +404,94 @@ public class outlier_columns_args {
      */
     public static void count(MemorySegment struct, int fieldValue) {
         struct.set(count$LAYOUT, count$OFFSET, fieldValue);
+    }
+
+    private static final OfInt result$LAYOUT = (OfInt)$LAYOUT.select(groupElement("result"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t result
+     * }
+     */
+    public static final OfInt result$layout() {
+        return result$LAYOUT;
+    }
+
+    private static final long result$OFFSET = $LAYOUT.byteOffset(groupElement("result"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t result
+     * }
+     */
+    public static final long result$offset() {
+        return result$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t result
+     * }
+     */
+    public static int result(MemorySegment struct) {
+        return struct.get(result$LAYOUT, result$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t result
+     * }
+     */
+    public static void result(MemorySegment struct, int fieldValue) {
+        struct.set(result$LAYOUT, result$OFFSET, fieldValue);
+    }
+
+    private static final OfInt unused$LAYOUT = (OfInt)$LAYOUT.select(groupElement("unused"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t unused
+     * }
+     */
+    public static final OfInt unused$layout() {
+        return unused$LAYOUT;
+    }
+
+    private static final long unused$OFFSET = $LAYOUT.byteOffset(groupElement("unused"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t unused
+     * }
+     */
+    public static final long unused$offset() {
+        return unused$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t unused
+     * }
+     */
+    public static int unused(MemorySegment struct) {
+        return struct.get(unused$LAYOUT, unused$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t unused
+     * }
+     */
+    public static void unused(MemorySegment struct, int fieldValue) {
+        struct.set(unused$LAYOUT, unused$OFFSET, fieldValue);
     }
 
     /**

@@ -41,10 +41,37 @@ public class outlier_columns_h extends outlier_columns_h$shared {
     public static int OUTLIER_COLUMNS_ROWS() {
         return OUTLIER_COLUMNS_ROWS;
     }
-    private static final int OUTLIER_COLUMNS_ARGS_BYTES = (int)56L;
+    private static final int OUTLIER_COLUMNS_STORE_F32 = (int)0L;
     /**
      * {@snippet lang=c :
-     * #define OUTLIER_COLUMNS_ARGS_BYTES 56
+     * #define OUTLIER_COLUMNS_STORE_F32 0
+     * }
+     */
+    public static int OUTLIER_COLUMNS_STORE_F32() {
+        return OUTLIER_COLUMNS_STORE_F32;
+    }
+    private static final int OUTLIER_COLUMNS_ADD_F32 = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * #define OUTLIER_COLUMNS_ADD_F32 1
+     * }
+     */
+    public static int OUTLIER_COLUMNS_ADD_F32() {
+        return OUTLIER_COLUMNS_ADD_F32;
+    }
+    private static final int OUTLIER_COLUMNS_ADD_F16 = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * #define OUTLIER_COLUMNS_ADD_F16 2
+     * }
+     */
+    public static int OUTLIER_COLUMNS_ADD_F16() {
+        return OUTLIER_COLUMNS_ADD_F16;
+    }
+    private static final int OUTLIER_COLUMNS_ARGS_BYTES = (int)64L;
+    /**
+     * {@snippet lang=c :
+     * #define OUTLIER_COLUMNS_ARGS_BYTES 64
      * }
      */
     public static int OUTLIER_COLUMNS_ARGS_BYTES() {

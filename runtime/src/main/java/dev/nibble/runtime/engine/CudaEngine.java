@@ -67,7 +67,7 @@ final class CudaEngine implements Engine {
     DevicePlan weightPlan = new DevicePlan();
     DeviceModel model = new DeviceModel(weightPlan, weights, contextLength);
     DevicePlan workPlan = new DevicePlan();
-    work = new CudaWorkspace(workPlan, config, rows, sequences, cache, stage);
+    work = new CudaWorkspace(workPlan, config, rows, sequences, cache, stage, model.keepsColumns());
     stepInputs = new StepInputs(workPlan, sequences);
     promptInputs = new StepInputs(workPlan, rows);
     DevicePlan cachePlan = new DevicePlan();
@@ -190,12 +190,6 @@ final class CudaEngine implements Engine {
           asked,
           linear.name() + ".outlier_values",
           "single outlier weights are not supported on a GPU; run it with --device cpu");
-    }
-    if (linear.outlierColumns().isPresent()) {
-      throw new UnfitModelException(
-          asked,
-          linear.name() + ".outlier_columns",
-          "outlier columns are not supported on a GPU; run it with --device cpu");
     }
   }
 

@@ -11,6 +11,7 @@ import dev.nibble.runtime.kernel.KvLayout;
 import dev.nibble.runtime.kernel.KvStaging;
 import dev.nibble.runtime.kernel.LargeGemm;
 import dev.nibble.runtime.kernel.NormQuantizer;
+import dev.nibble.runtime.kernel.OutlierProduct;
 import dev.nibble.runtime.kernel.PackedGemv;
 import dev.nibble.runtime.kernel.PrefillAttention;
 import dev.nibble.runtime.kernel.RotaryAppend;
@@ -21,6 +22,7 @@ import dev.nibble.runtime.kernel.TokenSampler;
  * The launchers that a model's steps use.
  *
  * @param embedding starts the residual stream
+ * @param outliers columns kept at 16 bits
  * @param norm norms and quantizes it
  * @param activation the MLP's function, and quantization
  * @param tiler lays inputs out for {@code gemm}
@@ -36,6 +38,7 @@ import dev.nibble.runtime.kernel.TokenSampler;
  */
 record CudaKernels(
     EmbeddingLookup embedding,
+    OutlierProduct outliers,
     NormQuantizer norm,
     ActivationFunction activation,
     InputTiler tiler,
@@ -53,6 +56,7 @@ record CudaKernels(
     int queries = config.heads() * config.headDim();
     return new CudaKernels(
         new EmbeddingLookup(kernels),
+        new OutlierProduct(kernels),
         new NormQuantizer(kernels, config.hiddenSize()),
         new ActivationFunction(kernels, Math.max(queries, config.intermediateSize())),
         new InputTiler(kernels),

@@ -14,6 +14,7 @@ import dev.nibble.runtime.kernel.InputTiler;
 import dev.nibble.runtime.kernel.KvLayout;
 import dev.nibble.runtime.kernel.LargeGemm;
 import dev.nibble.runtime.kernel.MatrixRows;
+import dev.nibble.runtime.kernel.OutlierProduct;
 import dev.nibble.runtime.kernel.PackedGemv.Result;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -297,7 +298,7 @@ final class CudaTransformer {
   /** From the attention's output to the block's. */
   private void finish(DeviceBlock block, int rows) {
     read(block.output(), ActivationFunction.Kind.NONE, work.attended(), null, rows);
-    multiply(block.output(), rows, Epilogue.ADD_FLOAT, work.residual());
+    multiply(block.output(), work.attended(), rows, Epilogue.ADD_FLOAT, work.residual());
     normed(block.mlpNorm(), block.gateUp(), rows, work.mlp());
     MatrixRows up =
         switch (config.activation()) {
@@ -311,7 +312,7 @@ final class CudaTransformer {
           case GELU -> ActivationFunction.Kind.GELU;
         };
     read(block.down(), kind, work.mlp(), up, rows);
-    multiply(block.down(), rows, Epilogue.ADD_FLOAT, work.residual());
+    multiply(block.down(), work.mlp(), rows, Epilogue.ADD_FLOAT, work.residual());
   }
 
   /** y = linears(norm(residual)). */
@@ -336,12 +337,13 @@ final class CudaTransformer {
                 work.residual(),
                 0,
                 rows,
-                null,
+                linear.keepsColumns() ? work.normed() : null,
                 rule,
                 work.codes(linear.columns()));
         tileCodes(linear, rows);
       }
-      multiply(linear, rows, Epilogue.STORE_HALF, y.from(output.column(), Short.BYTES));
+      multiply(
+          linear, work.normed(), rows, Epilogue.STORE_HALF, y.from(output.column(), Short.BYTES));
     }
   }
 
@@ -355,7 +357,8 @@ final class CudaTransformer {
     CodeRule rule = linear.rule();
     if (rule != null) {
       ActivationCodes codes = work.codes(linear.columns());
-      kernels.activation().launch(stream, kind, x, up, rows, linear.columns(), null, rule, codes);
+      MatrixRows y = linear.keepsColumns() && kind != ActivationFunction.Kind.NONE ? x : null;
+      kernels.activation().launch(stream, kind, x, up, rows, linear.columns(), y, rule, codes);
       tileCodes(linear, rows);
       return;
     }
@@ -376,8 +379,13 @@ final class CudaTransformer {
         .codes(stream, work.codes(linear.columns()), work.tiled(kind, rows, linear.columns()));
   }
 
-  /** y = linear(the tiled input). */
-  private void multiply(DeviceLinear linear, int rows, Epilogue epilogue, MatrixRows y) {
+  /**
+   * y = linear(the tiled input).
+   *
+   * @param x the input in fp16, which columns kept at 16 bits read
+   */
+  private void multiply(
+      DeviceLinear linear, MatrixRows x, int rows, Epilogue epilogue, MatrixRows y) {
     InputTiler.Kind kind =
         linear.rule() == null ? InputTiler.Kind.HALVES : LargeGemm.codeTiles(linear.weights());
     MatrixRows sums = linear.rowSums();
@@ -393,5 +401,28 @@ final class CudaTransformer {
                 : new LargeGemm.CodeScales(work.codes(linear.columns()), sums.data()),
             epilogue,
             y);
+    if (linear.keepsColumns()) {
+      addKept(linear, x, rows, epilogue, y);
+    }
+  }
+
+  private void addKept(
+      DeviceLinear linear, MatrixRows x, int rows, Epilogue epilogue, MatrixRows y) {
+    boolean halves = epilogue == Epilogue.STORE_HALF;
+    for (int i = 0; i < linear.parts().size(); i++) {
+      OutlierProduct.Columns kept = linear.keptColumns(i);
+      if (kept != null) {
+        kernels
+            .outliers()
+            .launch(
+                stream,
+                kept,
+                x,
+                linear.columns(),
+                rows,
+                halves ? OutlierProduct.Result.ADD_HALF : OutlierProduct.Result.ADD_FLOAT,
+                y.from(linear.offset(i), halves ? Short.BYTES : Float.BYTES));
+      }
+    }
   }
 }

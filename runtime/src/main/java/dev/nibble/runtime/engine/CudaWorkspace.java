@@ -45,6 +45,8 @@ final class CudaWorkspace {
   private final DevicePlan.Piece sampleArrivals;
   private final DevicePlan.Piece candidates;
   private final DevicePlan.Piece chosen;
+  private final DevicePlan.@Nullable Piece addends;
+  private final int addendStride;
   private final DevicePlan.Piece splitParts;
   private final DevicePlan.Piece splitRuns;
   private final DevicePlan.Piece splitScales;
@@ -63,6 +65,7 @@ final class CudaWorkspace {
    * @param sequences most sequences of a decode step
    * @param cache layout of keys and values
    * @param stage layout they are restored to for prompts; the cache's own where it is fp16
+   * @param keepsColumns whether linears have columns at 16 bits
    */
   CudaWorkspace(
       DevicePlan plan,
@@ -70,7 +73,8 @@ final class CudaWorkspace {
       int rows,
       int sequences,
       KvLayout cache,
-      KvLayout stage) {
+      KvLayout stage,
+      boolean keepsColumns) {
     this.rows = rows;
     this.sequences = sequences;
     QuantScheme scheme = config.scheme();
@@ -118,6 +122,8 @@ final class CudaWorkspace {
     splitRuns = plan.reserve(SkinnyGemm.runBytes(few, widest));
     splitScales = plan.reserve((long) Float.BYTES * few);
     chosen = plan.reserve(2L * Integer.BYTES * sequences);
+    addendStride = Math.max(qkvStride, mlpStride);
+    addends = keepsColumns ? plan.reserve(bytes(few, addendStride, Float.BYTES)) : null;
   }
 
   private static int stride(int columns) {
@@ -192,6 +198,11 @@ final class CudaWorkspace {
   /** Room for the inputs of some tokens, split. */
   SkinnyGemm.Split split() {
     return new SkinnyGemm.Split(splitParts.range(), splitRuns.range(), splitScales.range());
+  }
+
+  /** What columns kept at 16 bits add to a product, float [few rows, widest output]. */
+  MatrixRows addends() {
+    return new MatrixRows(Objects.requireNonNull(addends).range(), addendStride);
   }
 
   DecodeAttention.Scratch attention() {

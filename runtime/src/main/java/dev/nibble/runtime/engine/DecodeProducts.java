@@ -5,6 +5,7 @@ import dev.nibble.runtime.cuda.Stream;
 import dev.nibble.runtime.kernel.DenseGemv;
 import dev.nibble.runtime.kernel.DeviceWeights;
 import dev.nibble.runtime.kernel.MatrixRows;
+import dev.nibble.runtime.kernel.OutlierProduct;
 import dev.nibble.runtime.kernel.PackedGemv;
 import dev.nibble.runtime.kernel.PackedGemv.Part;
 import dev.nibble.runtime.kernel.PackedGemv.Result;
@@ -37,7 +38,11 @@ final class DecodeProducts {
 
   /** y = linear(norm(residual)), or what becomes of it. */
   void normed(DeviceNorm norm, DeviceLinear linear, int rows, Result result, MatrixRows y) {
-    PackedGemv.Norm fused = linear.weights() instanceof DeviceWeights.Packed ? norm.fused() : null;
+    // Columns kept at 16 bits are read from what the norm makes.
+    PackedGemv.Norm fused =
+        linear.weights() instanceof DeviceWeights.Packed && !linear.keepsColumns()
+            ? norm.fused()
+            : null;
     if (fused == null) {
       kernels
           .norm()
@@ -61,6 +66,7 @@ final class DecodeProducts {
       Result result,
       MatrixRows y) {
     List<Part> parts = parts(linear, result, y);
+    addKept(linear, x, rows, parts);
     switch (linear.weights()) {
       case DeviceWeights.Dense dense ->
           kernels.denseGemv().multiply(stream, dense, x, rows, parts, result);
@@ -72,6 +78,22 @@ final class DecodeProducts {
           kernels.skinny().split(stream, packed.layout(), x, norm, rows, split);
           kernels.skinny().multiply(stream, packed, split, rows, parts, result);
         }
+      }
+    }
+  }
+
+  /** Gives the parts what their columns kept at 16 bits add. */
+  private void addKept(DeviceLinear linear, MatrixRows x, int rows, List<Part> parts) {
+    for (int i = 0; i < parts.size(); i++) {
+      OutlierProduct.Columns kept = linear.keptColumns(i);
+      if (kept != null) {
+        MatrixRows addend = work.addends().from(linear.offset(i), Float.BYTES);
+        kernels
+            .outliers()
+            .launch(
+                stream, kept, x, linear.columns(), rows, OutlierProduct.Result.STORE_FLOAT, addend);
+        Part part = parts.get(i);
+        parts.set(i, new Part(part.rows(), part.bias(), addend, part.y()));
       }
     }
   }

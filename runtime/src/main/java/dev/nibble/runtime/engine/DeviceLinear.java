@@ -7,10 +7,12 @@ import dev.nibble.runtime.cuda.DeviceRange;
 import dev.nibble.runtime.kernel.CodeRule;
 import dev.nibble.runtime.kernel.DeviceWeights;
 import dev.nibble.runtime.kernel.MatrixRows;
+import dev.nibble.runtime.kernel.OutlierProduct;
 import dev.nibble.runtime.model.Linear;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -33,6 +35,10 @@ final class DeviceLinear {
   private final DevicePlan.@Nullable Piece zeros;
   private final DevicePlan.@Nullable Piece bias;
   private final @Nullable Codes codes;
+  private final List<Kept> kept;
+
+  /** Columns of a part that stay at 16 bits. */
+  private record Kept(int part, DevicePlan.Piece columns, DevicePlan.Piece weights) {}
 
   /** How the input becomes codes, where it does. */
   private record Codes(
@@ -74,6 +80,17 @@ final class DeviceLinear {
             ? plan.reserve((long) Float.BYTES * rows)
             : null;
     codes = inputBits == 16 ? null : codes(plan, vectors, parts.getFirst(), inputBits);
+    kept = new ArrayList<>();
+    for (int i = 0; i < parts.size(); i++) {
+      Linear.OutlierColumns columns = parts.get(i).outlierColumns().orElse(null);
+      if (columns != null) {
+        kept.add(
+            new Kept(
+                i,
+                vectors.ints(columns.columns()),
+                plan.reserve(columns.weights().data().byteSize())));
+      }
+    }
   }
 
   private DeviceLinear(DevicePlan.Piece table, Linear linear, WeightMatrix.Dense matrix) {
@@ -87,6 +104,7 @@ final class DeviceLinear {
     zeros = null;
     bias = null;
     codes = null;
+    kept = List.of();
   }
 
   /** A linear whose weights are a table that something else has filled. */
@@ -127,6 +145,7 @@ final class DeviceLinear {
 
   /** Fills the memory. */
   void upload(DeviceUpload upload) {
+    uploadKept(upload);
     long row = 0;
     long matrixAt = 0;
     long scalesAt = 0;
@@ -173,6 +192,13 @@ final class DeviceLinear {
     }
   }
 
+  private void uploadKept(DeviceUpload upload) {
+    for (Kept columns : kept) {
+      Linear.OutlierColumns source = parts.get(columns.part).outlierColumns().orElseThrow();
+      upload.send(source.weights().data(), columns.weights.range());
+    }
+  }
+
   /** A matrix as halves; what is 16 bits already stays where it is. */
   static MemorySegment halves(WeightMatrix.Dense dense) {
     if (dense.dtype() != DType.F32) {
@@ -208,6 +234,22 @@ final class DeviceLinear {
       offset += paddedRows(parts.get(i));
     }
     return offset;
+  }
+
+  /** Whether columns of some part stay at 16 bits. */
+  boolean keepsColumns() {
+    return !kept.isEmpty();
+  }
+
+  /** The columns of a part that stay at 16 bits, if there are any. */
+  OutlierProduct.@Nullable Columns keptColumns(int part) {
+    for (Kept columns : kept) {
+      if (columns.part == part) {
+        return new OutlierProduct.Columns(
+            parts.get(part).out(), columns.columns.range(), columns.weights.range());
+      }
+    }
+    return null;
   }
 
   /** Columns of the output. */

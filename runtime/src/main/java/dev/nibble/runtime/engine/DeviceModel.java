@@ -19,6 +19,8 @@ import org.jspecify.annotations.Nullable;
 
 /** A model's weights in device memory. */
 final class DeviceModel {
+  private static final int FP16 = 16;
+
   private final ModelWeights source;
   private final DeviceVectors vectors;
   private final DevicePlan.Piece embedding;
@@ -72,7 +74,7 @@ final class DeviceModel {
     head =
         sharesEmbedding()
             ? DeviceLinear.over(embedding, source.head())
-            : linear(plan, List.of(source.head()), 16);
+            : linear(plan, List.of(source.head()), FP16);
   }
 
   /** Whether the head reads the table that the embedding reads. */
@@ -106,7 +108,7 @@ final class DeviceModel {
     boolean fused =
         alike.stream()
             .allMatch(other ->
-                new LinearInput.Reading(other).equals(new LinearInput.Reading(first))
+                (bits == FP16 || reading(first).equals(reading(other)))
                     && sameForm(first.weights(), other.weights()));
     if (fused) {
       return List.of(new Output(linear(plan, alike, bits), 0));
@@ -118,6 +120,10 @@ final class DeviceModel {
       column += padded(one.out());
     }
     return outputs;
+  }
+
+  private static LinearInput.Reading reading(Linear linear) {
+    return new LinearInput.Reading(linear);
   }
 
   private static boolean sameForm(WeightMatrix a, WeightMatrix b) {
@@ -159,6 +165,11 @@ final class DeviceModel {
   /** All linears, the head's too where it has weights of its own. */
   List<DeviceLinear> linears() {
     return linears;
+  }
+
+  /** Whether some linear has columns that stay at 16 bits. */
+  boolean keepsColumns() {
+    return linears.stream().anyMatch(DeviceLinear::keepsColumns);
   }
 
   EmbeddingLookup.Table embedding() {

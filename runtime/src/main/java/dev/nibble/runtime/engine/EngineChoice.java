@@ -18,6 +18,9 @@ import org.slf4j.LoggerFactory;
 final class EngineChoice {
   private static final Logger LOG = LoggerFactory.getLogger(Engine.class);
 
+  /** System property that names other images than the device's own, such as compute_80. */
+  private static final String IMAGE = "image";
+
   private EngineChoice() {}
 
   static Engine create(ModelWeights weights, Device device, ModelOptions options) {
@@ -67,6 +70,11 @@ final class EngineChoice {
     List<DeviceProperties> devices = ready.devices();
     if (asked.index() >= devices.size()) {
       throw new DeviceException(asked, "this machine has " + devices.size() + " CUDA devices");
+    }
+    String forced = System.getProperty(IMAGE);
+    if (forced != null) {
+      LOG.info("kernel images for {}, as -D{} says", forced, IMAGE);
+      return forced;
     }
     return devices
         .get(asked.index())

@@ -218,7 +218,9 @@ final class WeightReader {
             name.outlierIndices(), "expected columns below " + in + ", found " + column);
       }
     }
-    return Optional.of(new Linear.OutlierValues(rows, columns, values));
+    return values.length == 0
+        ? Optional.empty()
+        : Optional.of(new Linear.OutlierValues(rows, columns, values));
   }
 
   private Optional<Linear.Clusters> clusters(ModuleName name, int in) throws ModelFormatException {

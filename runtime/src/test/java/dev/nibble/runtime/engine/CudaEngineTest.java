@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.quantizer.format.Checkpoint;
+import dev.nibble.quantizer.format.QuantScheme;
+import dev.nibble.runtime.SyntheticModel;
 import dev.nibble.runtime.TestModels;
 import dev.nibble.runtime.cuda.FakeDevice;
 import dev.nibble.runtime.kernel.KernelCatalog;
@@ -13,9 +15,14 @@ import dev.nibble.runtime.model.Device;
 import dev.nibble.runtime.model.DeviceException;
 import dev.nibble.runtime.model.ModelOptions;
 import dev.nibble.runtime.model.ModelWeights;
+import dev.nibble.runtime.model.UnfitModelException;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -23,10 +30,22 @@ import org.junit.jupiter.params.provider.ValueSource;
 class CudaEngineTest {
   private static final ModelOptions OPTIONS = new ModelOptions(16, 3, 1);
 
+  /** A packed model with everything that methods add and a GPU takes. */
+  private static final String PACKED = "packed";
+
+  @TempDir private static Path folder;
+
+  @BeforeAll
+  static void pack() throws IOException {
+    SyntheticModel.ofKeptColumns(QuantScheme.parse("W4A8g32KV4H8"), 1)
+        .writePacked(Files.createDirectory(folder.resolve(PACKED)));
+  }
+
   private static CudaEngine engine(FakeDevice device, String model, ModelOptions options)
       throws IOException {
-    try (ModelWeights weights =
-        ModelWeights.of(Checkpoint.open(TestModels.resource("tiny/" + model)))) {
+    Path source =
+        model.equals(PACKED) ? folder.resolve(PACKED) : TestModels.resource("tiny/" + model);
+    try (ModelWeights weights = ModelWeights.of(Checkpoint.open(source))) {
       return CudaEngine.create(
           weights,
           options,
@@ -53,7 +72,7 @@ class CudaEngineTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"llama3", "qwen3", "opt"})
+  @ValueSource(strings = {"llama3", "qwen3", "opt", PACKED})
   void everythingIsFreed(String model) throws IOException {
     FakeDevice device = FakeDevice.sound();
     useEverything(device, model);
@@ -88,28 +107,30 @@ class CudaEngineTest {
     }
   }
 
-  @Test
-  void theFailureOfAnyCallIsThrownAndNothingLeaks() throws IOException {
+  @ParameterizedTest
+  @ValueSource(strings = {"llama3", PACKED})
+  void theFailureOfAnyCallIsThrownAndNothingLeaks(String model) throws IOException {
     FakeDevice sound = FakeDevice.sound();
-    useEverything(sound, "llama3");
+    useEverything(sound, model);
     for (int i = 0; i < sound.calls().size(); i++) {
       FakeDevice device = FakeDevice.failing(i, FakeDevice.OUT_OF_MEMORY);
       String function = sound.calls().get(i);
       RuntimeException e =
-          assertThrows(RuntimeException.class, () -> useEverything(device, "llama3"), function);
+          assertThrows(RuntimeException.class, () -> useEverything(device, model), function);
       assertTrue(e.getMessage().contains(function + " failed"), e::getMessage);
       assertEquals(List.of(), device.live(), "after call " + i + ", a failing " + function);
     }
   }
 
-  @Test
-  void afterALossTheDriverIsLeftAlone() throws IOException {
+  @ParameterizedTest
+  @ValueSource(strings = {"llama3", PACKED})
+  void afterALossTheDriverIsLeftAlone(String model) throws IOException {
     FakeDevice sound = FakeDevice.sound();
-    useEverything(sound, "llama3");
+    useEverything(sound, model);
     for (int i = 0; i < sound.calls().size(); i++) {
       FakeDevice device = FakeDevice.failing(i, FakeDevice.ILLEGAL_ADDRESS);
       String function = sound.calls().get(i);
-      assertThrows(RuntimeException.class, () -> useEverything(device, "llama3"), function);
+      assertThrows(RuntimeException.class, () -> useEverything(device, model), function);
       assertEquals(i + 1, device.calls().size(), "after call " + i + ", a failing " + function);
     }
   }
@@ -122,6 +143,23 @@ class CudaEngineTest {
         assertThrows(DeviceException.class, () -> engine(device, "llama3", OPTIONS));
     assertTrue(refusal.getMessage().contains("use a smaller --context"), refusal.getMessage());
     assertFalse(device.calls().contains("cuMemAlloc"), () -> device.calls().toString());
+    assertEquals(List.of(), device.live());
+  }
+
+  @Test
+  void singleOutlierWeightsAreRefusedByName() throws IOException {
+    Path refused = folder.resolve("values");
+    new SyntheticModel(QuantScheme.parse("W4A16g32H8"), 1)
+        .writePacked(Files.createDirectory(refused));
+    FakeDevice device = FakeDevice.sound();
+    try (ModelWeights weights = ModelWeights.of(Checkpoint.open(refused))) {
+      KernelCatalog kernels = new KernelCatalog(device.open(), "sm_90a", _ -> new byte[] {1});
+      UnfitModelException refusal =
+          assertThrows(
+              UnfitModelException.class,
+              () -> CudaEngine.create(weights, OPTIONS, kernels, Device.cuda(0)));
+      assertTrue(refusal.getMessage().contains(".outlier_values"), refusal.getMessage());
+    }
     assertEquals(List.of(), device.live());
   }
 }

@@ -2,8 +2,6 @@ package dev.nibble.runtime.engine;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.nibble.quantizer.calibration.QuantizedBlock;
 import dev.nibble.quantizer.method.MethodCatalog;
 import dev.nibble.quantizer.method.MethodCatalog.Options;
@@ -35,7 +33,7 @@ class ReorderedModelTest {
   @ParameterizedTest
   @ValueSource(strings = {"books-8m", "llama3", "qwen3", "opt"})
   void reorderPreservesTheFunction(String name) throws IOException {
-    Path source = source(name);
+    Path source = TestModels.quantizable(name, folder);
     Path reordered = reorder(source, "W16A16", block -> block);
     double limit = name.equals("books-8m") ? HALF_CACHE : FLOAT_CACHE;
     double difference = difference(source, reordered);
@@ -44,7 +42,7 @@ class ReorderedModelTest {
 
   @Test
   void withoutItsOrdersTheModelIsAnother() throws IOException {
-    Path source = source("books-8m");
+    Path source = TestModels.books8m();
     for (String order : new String[] {"self_attn.rope_order", "input_layernorm.channel_order"}) {
       Path reordered = reorder(source, "W16A16", block -> without(order, block));
       assertTrue(difference(source, reordered) > 1e-2, order);
@@ -88,26 +86,5 @@ class ReorderedModelTest {
       return TestModels.logits(
           engine, new Random(SEED).ints(CONTEXT, 0, engine.vocabSize()).toArray());
     }
-  }
-
-  /** A model to quantize; the tiny ones get a tokenizer with a token for each byte. */
-  private Path source(String name) throws IOException {
-    if (name.equals("books-8m")) {
-      return TestModels.books8m();
-    }
-    Path copy = Files.createDirectory(folder.resolve(name));
-    for (String file : new String[] {"config.json", "model.safetensors"}) {
-      Files.copy(TestModels.resource("tiny/" + name).resolve(file), copy.resolve(file));
-    }
-    ObjectMapper mapper = new ObjectMapper();
-    ObjectNode vocabulary = mapper.createObjectNode();
-    int free = 0x100;
-    for (int b = 0; b < 256; b++) {
-      boolean printable = (b > ' ' && b <= '~') || (b >= 0xa1 && b != 0xad);
-      vocabulary.put(Character.toString(printable ? b : free++), b);
-    }
-    mapper.writeValue(copy.resolve("vocab.json").toFile(), vocabulary);
-    Files.writeString(copy.resolve("merges.txt"), "");
-    return copy;
   }
 }
