@@ -15,6 +15,8 @@ import java.util.List;
  * to q, k, v; v to o; q to k; MLP norm to gate, up. Unlike upstream the q to k scale is shared by
  * the two channels that RoPE turns together, and the v to o scale by the query heads of a key head;
  * only so is the function preserved. Models with norms on query and key heads have no q to k place.
+ * Where norms have a bias (OPT), all places but q to k have shifts as well: what is taken from a
+ * channel is given back by the biases of the linears that read it.
  */
 final class EquivalentTransformation {
   private static final float SMALLEST = 1e-2f;
@@ -35,10 +37,18 @@ final class EquivalentTransformation {
   /** MLP norm to gate, up: [hidden]. */
   final Parameter mlp;
 
+  /** Shifts of the three places that can have them, as long as the scales; empty without biases. */
+  final Parameter attentionShift;
+
+  final Parameter valueShift;
+  final Parameter mlpShift;
+  private final Parameter none = new Parameter(new float[0]);
+
   /** Factors of a linear's rows and columns for the scales as they are. */
   @SuppressWarnings("ArrayRecordComponent") // never compared
   private record Factors(float[] rows, float[] columns) {}
 
+  /** Begins with scales, and with no shifts; {@link #startShifts} gives them. */
   EquivalentTransformation(
       TransformerBlock source,
       float[] attention,
@@ -55,15 +65,34 @@ final class EquivalentTransformation {
     float[] ones = new float[config.rope().isPresent() ? channels / 2 : channels];
     Arrays.fill(ones, 1);
     key = new Parameter(ones);
+    boolean shifts = shifts(source);
+    attentionShift = new Parameter(new float[shifts ? attention.length : 0]);
+    valueShift = new Parameter(new float[shifts ? value.length : 0]);
+    mlpShift = new Parameter(new float[shifts ? mlp.length : 0]);
+  }
+
+  /** Whether a block can take shifts: it has biases everywhere, and every head its own values. */
+  static boolean shifts(TransformerBlock block) {
+    return block.config().heads() == block.config().kvHeads()
+        && block.attentionNorm().bias().isPresent()
+        && block.mlpNorm().bias().isPresent()
+        && block.roles().stream().allMatch(role -> block.linear(role).bias().isPresent());
+  }
+
+  /** Sets the shifts. */
+  void startShifts(float[] atAttention, float[] atValue, float[] atMlp) {
+    System.arraycopy(atAttention, 0, attentionShift.value, 0, attentionShift.value.length);
+    System.arraycopy(atValue, 0, valueShift.value, 0, valueShift.value.length);
+    System.arraycopy(atMlp, 0, mlpShift.value, 0, mlpShift.value.length);
   }
 
   List<Parameter> parameters() {
-    return List.of(attention, value, key, mlp);
+    return List.of(attention, value, key, mlp, attentionShift, valueShift, mlpShift);
   }
 
   /** Keeps scales away from 0. */
   void truncate() {
-    for (Parameter parameter : parameters()) {
+    for (Parameter parameter : List.of(attention, value, key, mlp)) {
       for (int i = 0; i < parameter.value.length; i++) {
         parameter.value[i] = Math.max(SMALLEST, parameter.value[i]);
       }
@@ -72,8 +101,8 @@ final class EquivalentTransformation {
 
   /** Writes the transformed block into a copy of the source. */
   void apply(TransformerBlock out) {
-    divide(source.attentionNorm(), attention.value, out.attentionNorm());
-    divide(source.mlpNorm(), mlp.value, out.mlpNorm());
+    divide(source.attentionNorm(), attention.value, attentionShift.value, out.attentionNorm());
+    divide(source.mlpNorm(), mlp.value, mlpShift.value, out.mlpNorm());
     for (LinearRole role : source.roles()) {
       Parameters from = source.linear(role);
       Parameters to = out.linear(role);
@@ -91,7 +120,7 @@ final class EquivalentTransformation {
             }
           });
       if (from.bias().isPresent()) {
-        float[] bias = from.bias().get();
+        float[] bias = shifted(role);
         float[] scaled = to.bias().orElseThrow();
         for (int row = 0; row < bias.length; row++) {
           scaled[row] = bias[row] * factors.rows[row];
@@ -106,12 +135,21 @@ final class EquivalentTransformation {
       Arrays.fill(parameter.gradient, 0);
     }
     divideBack(
-        source.attentionNorm(), trainer.attentionNorm(), trainer.attentionNormBias(), attention);
-    divideBack(source.mlpNorm(), trainer.mlpNorm(), trainer.mlpNormBias(), mlp);
+        source.attentionNorm(),
+        trainer.attentionNorm(),
+        trainer.attentionNormBias(),
+        attention,
+        attentionShift);
+    divideBack(source.mlpNorm(), trainer.mlpNorm(), trainer.mlpNormBias(), mlp, mlpShift);
     for (LinearRole role : source.roles()) {
       Factors factors = factors(role);
       float[] rows = rowGradient(role, trainer.weight(role), factors.columns);
-      trainer.bias(role).ifPresent(db -> addBias(role, db, rows));
+      trainer
+          .bias(role)
+          .ifPresent(db -> {
+            addBias(role, db, rows);
+            shiftBack(role, db, factors.rows);
+          });
       float[] columns = columnGradient(role, trainer.weight(role), factors.rows);
       switch (role) {
         case QUERY -> {
@@ -244,8 +282,58 @@ final class EquivalentTransformation {
     return columns;
   }
 
+  /** The shifts of a linear's inputs; empty for none. */
+  private Parameter inputShift(LinearRole role) {
+    return switch (role) {
+      case QUERY, KEY, VALUE -> attentionShift;
+      case OUTPUT -> valueShift;
+      case GATE, UP -> mlpShift;
+      case DOWN -> none;
+    };
+  }
+
+  /** A linear's bias with what its inputs' shifts give back, less its outputs' own. */
+  private float[] shifted(LinearRole role) {
+    float[] bias = source.linear(role).bias().orElseThrow().clone();
+    float[] shift = inputShift(role).value;
+    float[] weight = source.linear(role).weight();
+    if (shift.length > 0) {
+      for (int row = 0; row < bias.length; row++) {
+        double sum = bias[row];
+        for (int i = 0; i < shift.length; i++) {
+          sum += (double) weight[row * shift.length + i] * shift[i];
+        }
+        bias[row] = (float) sum;
+      }
+    }
+    if (role == LinearRole.VALUE) {
+      for (int row = 0; row < valueShift.value.length; row++) {
+        bias[row] -= valueShift.value[row];
+      }
+    }
+    return bias;
+  }
+
+  /** Adds a linear's share of the shifts' gradients. */
+  private void shiftBack(LinearRole role, float[] gradient, float[] rows) {
+    float[] weight = source.linear(role).weight();
+    float[] shift = inputShift(role).gradient;
+    for (int i = 0; i < shift.length; i++) {
+      double sum = 0;
+      for (int row = 0; row < gradient.length; row++) {
+        sum += (double) gradient[row] * rows[row] * weight[row * shift.length + i];
+      }
+      shift[i] += (float) sum;
+    }
+    if (role == LinearRole.VALUE) {
+      for (int row = 0; row < valueShift.gradient.length; row++) {
+        valueShift.gradient[row] -= gradient[row] * rows[row];
+      }
+    }
+  }
+
   private void addBias(LinearRole role, float[] gradient, float[] rows) {
-    float[] bias = source.linear(role).bias().orElseThrow();
+    float[] bias = shifted(role);
     for (int row = 0; row < rows.length; row++) {
       rows[row] += gradient[row] * bias[row];
     }
@@ -257,26 +345,30 @@ final class EquivalentTransformation {
     }
   }
 
-  private static void divide(Parameters from, float[] scale, Parameters to) {
-    divide(from.weight(), scale, to.weight());
-    if (from.bias().isPresent()) {
-      divide(from.bias().get(), scale, to.bias().orElseThrow());
-    }
-  }
-
-  private static void divide(float[] from, float[] scale, float[] to) {
+  private static void divide(Parameters from, float[] scale, float[] shift, Parameters to) {
     for (int i = 0; i < scale.length; i++) {
-      to[i] = from[i] / scale[i];
+      to.weight()[i] = from.weight()[i] / scale[i];
+    }
+    if (from.bias().isPresent()) {
+      float[] bias = from.bias().get();
+      float[] divided = to.bias().orElseThrow();
+      for (int i = 0; i < scale.length; i++) {
+        divided[i] = (shift.length == 0 ? bias[i] : bias[i] - shift[i]) / scale[i];
+      }
     }
   }
 
   private static void divideBack(
-      Parameters norm, float[] weight, float[] bias, Parameter parameter) {
+      Parameters norm, float[] weight, float[] bias, Parameter parameter, Parameter shift) {
     for (int i = 0; i < weight.length; i++) {
       float s = parameter.value[i];
       float numerator = weight[i] * norm.weight()[i];
       if (norm.bias().isPresent()) {
-        numerator += bias[i] * norm.bias().get()[i];
+        float moved = shift.value.length == 0 ? 0 : shift.value[i];
+        numerator += bias[i] * (norm.bias().get()[i] - moved);
+      }
+      if (shift.value.length > 0) {
+        shift.gradient[i] -= bias[i] / s;
       }
       parameter.gradient[i] -= numerator / (s * s);
     }

@@ -175,7 +175,15 @@ final class OmniQuant implements BlockMethod {
           initial(
               sharedMaxima(config, ranges.of(InputSite.OUTPUT)),
               sharedMaxima(config, columnMaxima(LinearRole.OUTPUT)));
-      return new EquivalentTransformation(block, attention, value, mlp, workers);
+      EquivalentTransformation start =
+          new EquivalentTransformation(block, attention, value, mlp, workers);
+      if (EquivalentTransformation.shifts(block)) {
+        start.startShifts(
+            ranges.middles(InputSite.ATTENTION),
+            ranges.middles(InputSite.OUTPUT),
+            ranges.middles(InputSite.MLP));
+      }
+      return start;
     }
 
     private float[] columnMaxima(LinearRole role) {

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.quantizer.format.Checkpoint;
 import dev.nibble.quantizer.format.LinearRole;
+import dev.nibble.quantizer.format.ModelConfig;
 import dev.nibble.quantizer.tensor.WorkerThreads;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -61,8 +62,8 @@ class BlockGradientTest {
 
   @ParameterizedTest
   @CsvSource({
-    "llama3, 16, 16, 16", "qwen3, 16, 16, 16", "opt, 16, 16, 16",
-    "llama3, 4, 4, 4", "qwen3, 6, 8, 8", "opt, 8, 8, 8"
+    "llama3, 16, 16, 16", "qwen3, 16, 16, 16", "opt, 16, 16, 16", "gelu, 16, 16, 16",
+    "llama3, 4, 4, 4", "qwen3, 6, 8, 8", "opt, 8, 8, 8", "gelu, 8, 8, 8"
   })
   void equalsFiniteDifferences(String model, int activationBits, int queryBits, int kvBits)
       throws IOException {
@@ -151,11 +152,37 @@ class BlockGradientTest {
   }
 
   static TransformerBlock load(String model) throws IOException {
+    boolean gelu = model.equals("gelu");
     Path folder =
-        Path.of(System.getProperty("project.root"), "runtime/src/test/resources/tiny", model);
+        Path.of(
+            System.getProperty("project.root"),
+            "runtime/src/test/resources/tiny",
+            gelu ? "opt" : model);
     try (Checkpoint checkpoint = Checkpoint.open(folder)) {
-      return TransformerBlock.load(checkpoint, checkpoint.config(), 1);
+      ModelConfig config = checkpoint.config();
+      return TransformerBlock.load(checkpoint, gelu ? withGelu(config) : config, 1);
     }
+  }
+
+  private static ModelConfig withGelu(ModelConfig config) {
+    return new ModelConfig(
+        config.architecture(),
+        config.vocabSize(),
+        config.hiddenSize(),
+        config.intermediateSize(),
+        config.layers(),
+        config.heads(),
+        config.kvHeads(),
+        config.headDim(),
+        config.maxPositions(),
+        config.normEpsilon(),
+        config.rope(),
+        config.slidingWindows(),
+        config.tiedEmbeddings(),
+        ModelConfig.Activation.GELU,
+        config.bosIds(),
+        config.eosIds(),
+        config.quantization());
   }
 
   private static float[] inputs(TransformerBlock block, int tokens) {

@@ -103,12 +103,23 @@ final class ReferenceBlock {
           switch (config.activation()) {
             case SILU -> g[i] / (1 + Math.exp(-g[i])) * u[i];
             case RELU -> Math.max(0, u[i]);
-            case GELU -> throw new UnsupportedOperationException("no tiny model has GELU");
+            case GELU -> u[i] * probability(u[i]);
           };
     }
     round(
         z, config.intermediateSize(), activationBits, false, pass == null ? null : pass.activated);
     return add(linear(LinearRole.DOWN, z, tokens), middle);
+  }
+
+  /** P(X < x) of the normal distribution: 1/2 + density (x + x^3/3 + x^5/15 + ...). */
+  private static double probability(double x) {
+    double term = x;
+    double sum = x;
+    for (int k = 3; Math.abs(term) > 1e-17 * Math.abs(sum) && k < 500; k += 2) {
+      term *= x * x / k;
+      sum += term;
+    }
+    return 0.5 + sum * Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI);
   }
 
   private double[] norm(double[] x, int tokens, double[] weight, double[] bias) {

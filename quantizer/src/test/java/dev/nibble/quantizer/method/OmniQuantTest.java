@@ -12,6 +12,7 @@ import dev.nibble.quantizer.calibration.BlockTrainer;
 import dev.nibble.quantizer.calibration.HiddenStates;
 import dev.nibble.quantizer.calibration.QuantizedBlock;
 import dev.nibble.quantizer.calibration.TransformerBlock;
+import dev.nibble.quantizer.calibration.TransformerBlock.Parameters;
 import dev.nibble.quantizer.format.Checkpoint;
 import dev.nibble.quantizer.format.LinearRole;
 import dev.nibble.quantizer.format.ModelConfig;
@@ -44,8 +45,9 @@ class OmniQuantTest {
       float[] found = forward.run(transformed, BlockPrecision.FULL, x).window(0);
       assertTrue(distance(expected, found, x.window(0)) < 1e-5, HINT);
 
-      scaleRow(transformed.linear(LinearRole.QUERY).weight(), block.config(), 0.5f);
-      scaleRow(transformed.linear(LinearRole.KEY).weight(), block.config(), 2);
+      int width = block.config().hiddenSize();
+      scaleRow(transformed.linear(LinearRole.QUERY), width, 0.5f);
+      scaleRow(transformed.linear(LinearRole.KEY), width, 2);
       float[] untied = forward.run(transformed, BlockPrecision.FULL, x).window(0);
       boolean turns = block.config().rope().isPresent() || block.queryNorm().isPresent();
       double moved = distance(expected, untied, x.window(0));
@@ -53,11 +55,65 @@ class OmniQuantTest {
     }
   }
 
-  private static void scaleRow(float[] weight, ModelConfig config, float by) {
-    int width = config.hiddenSize();
-    for (int i = 0; i < width; i++) {
-      weight[width + i] *= by;
+  /** What is taken from channels must be given back, and v's scales belong to its rows. */
+  @Test
+  void shiftsOrColumnsOfOneLinearAloneChangeTheFunction() throws IOException {
+    TransformerBlock block = load("opt");
+    try (WorkerThreads workers = new WorkerThreads(2)) {
+      BlockForward forward = new BlockForward(block.config(), CONTEXT, workers);
+      HiddenStates x = random(block, 1);
+      float[] expected = forward.run(block, BlockPrecision.FULL, x).window(0);
+      for (LinearRole role : List.of(LinearRole.VALUE, LinearRole.OUTPUT, LinearRole.UP)) {
+        TransformerBlock transformed = block.copy();
+        transformation(block, workers).apply(transformed);
+        float[] bias = transformed.linear(role).bias().orElseThrow();
+        System.arraycopy(block.linear(role).bias().orElseThrow(), 0, bias, 0, bias.length);
+        float[] found = forward.run(transformed, BlockPrecision.FULL, x).window(0);
+        double moved = distance(expected, found, x.window(0));
+        assertTrue(moved > 1e-2, role + " " + moved + ", " + HINT);
+      }
+      TransformerBlock transformed = block.copy();
+      EquivalentTransformation transformation = transformation(block, workers);
+      transformation.apply(transformed);
+      float[] rows = block.linear(LinearRole.VALUE).weight();
+      float[] wrong = transformed.linear(LinearRole.VALUE).weight();
+      int width = block.config().hiddenSize();
+      for (int i = 0; i < wrong.length; i++) {
+        wrong[i] =
+            rows[i]
+                * transformation.attention.value[i % width]
+                / transformation.value.value[i % width];
+      }
+      float[] found = forward.run(transformed, BlockPrecision.FULL, x).window(0);
+      assertTrue(distance(expected, found, x.window(0)) > 1e-2, HINT);
     }
+  }
+
+  /** Channels far from 0: shifts bring them back, scales alone cannot. */
+  @Test
+  void shiftsHelpWhereChannelsLieFarFromZero() throws IOException {
+    try (SampleBlock sample = new SampleBlock("opt")) {
+      TransformerBlock far = sample.block.copy();
+      float[] bias = far.attentionNorm().bias().orElseThrow();
+      for (int i = 0; i < bias.length; i++) {
+        bias[i] += i % 2 == 0 ? 4 : -4;
+      }
+      double nearest = sample.error(far, "W8A4", List.of(), new NearestBlocks());
+      BlockTask task = sample.task(far, "W8A4");
+      QuantizedBlock made = new OmniQuant(0).quantize(task);
+      HiddenStates found = sample.forward.run(made.effective(), made.precision(), sample.inputs);
+      double share = task.targets().meanSquaredError(sample.inputs);
+      double shifted = Math.sqrt(task.targets().meanSquaredError(found) / share);
+      assertTrue(shifted < 0.7 * nearest, shifted + " against " + nearest + ", " + HINT);
+    }
+  }
+
+  /** Scales the outputs of the second row. */
+  private static void scaleRow(Parameters linear, int width, float by) {
+    for (int i = 0; i < width; i++) {
+      linear.weight()[width + i] *= by;
+    }
+    linear.bias().ifPresent(bias -> bias[1] *= by);
   }
 
   @ParameterizedTest
