@@ -25,15 +25,28 @@ final class ModelRotation {
   private final float[] residual;
   private final float[] head;
 
-  ModelRotation(ModelConfig config, boolean centred, long seed, WorkerThreads workers) {
+  /**
+   * Rotates by given matrices.
+   *
+   * @param residual R1, orthogonal, [hidden, hidden]
+   * @param head R2, orthogonal, [headDim, headDim]
+   */
+  ModelRotation(ModelConfig config, double[] residual, double[] head, WorkerThreads workers) {
     this.config = config;
     gemm = new FloatGemm(workers);
+    this.residual = floats(residual);
+    this.head = floats(head);
+  }
+
+  /** Random rotations, which spread outliers. */
+  static ModelRotation random(
+      ModelConfig config, boolean centred, long seed, WorkerThreads workers) {
     Random random = new Random(seed);
     int hidden = config.hiddenSize();
-    residual =
-        floats(
-            centred ? Orthogonal.fixingOnes(hidden, random) : Orthogonal.hadamard(hidden, random));
-    head = floats(Orthogonal.hadamard(config.headDim(), random));
+    double[] residual =
+        centred ? Orthogonal.fixingOnes(hidden, random) : Orthogonal.hadamard(hidden, random);
+    return new ModelRotation(
+        config, residual, Orthogonal.hadamard(config.headDim(), random), workers);
   }
 
   /** Rows of the residual stream [rows, hidden], such as embeddings: x R1. */

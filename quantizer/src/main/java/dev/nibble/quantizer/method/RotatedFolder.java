@@ -64,21 +64,25 @@ final class RotatedFolder {
    * @throws IOException if reading or writing fails
    */
   static void write(Checkpoint source, Path folder, long seed, int threads) throws IOException {
-    copyFiles(source.folder(), folder);
     ModelConfig config = source.config();
     boolean centred = config.architecture() == Architecture.OPT;
     try (WorkerThreads workers = new WorkerThreads(threads)) {
-      RotatedFolder rotated =
-          new RotatedFolder(source, new ModelRotation(config, centred, seed, workers));
-      try (SafetensorsWriter writer =
-          SafetensorsWriter.create(
-              folder.resolve("model.safetensors"), rotated.tensors(), Map.of("format", "pt"))) {
-        rotated.writeOutside(writer);
-        for (int layer = 0; layer < config.layers(); layer++) {
-          rotated.writeBlock(layer, writer);
-        }
-        writer.finish();
+      write(source, folder, ModelRotation.random(config, centred, seed, workers));
+    }
+  }
+
+  /** The same with any rotation; where a norm subtracts the mean, it must keep it. */
+  static void write(Checkpoint source, Path folder, ModelRotation rotation) throws IOException {
+    copyFiles(source.folder(), folder);
+    RotatedFolder rotated = new RotatedFolder(source, rotation);
+    try (SafetensorsWriter writer =
+        SafetensorsWriter.create(
+            folder.resolve("model.safetensors"), rotated.tensors(), Map.of("format", "pt"))) {
+      rotated.writeOutside(writer);
+      for (int layer = 0; layer < source.config().layers(); layer++) {
+        rotated.writeBlock(layer, writer);
       }
+      writer.finish();
     }
   }
 

@@ -1,6 +1,7 @@
 package dev.nibble.quantizer.method;
 
 import dev.nibble.quantizer.calibration.BlockForward;
+import dev.nibble.quantizer.calibration.BlockMethod;
 import dev.nibble.quantizer.calibration.BlockPrecision;
 import dev.nibble.quantizer.calibration.BlockTask;
 import dev.nibble.quantizer.calibration.HiddenStates;
@@ -10,6 +11,7 @@ import dev.nibble.quantizer.format.Checkpoint;
 import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.quantizer.tensor.WorkerThreads;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.List;
 
 /** The first block of a tiny model, random inputs for it, and what a recipe makes of it. */
@@ -56,8 +58,18 @@ final class SampleBlock implements AutoCloseable {
   /** The root of the mean squared error of a recipe's block, over that of the block's own share. */
   double error(
       TransformerBlock of, String scheme, List<BlockTransformation> steps, BlockRounding rounding) {
+    return error(of, scheme, new BlockRecipe("sample", steps, rounding));
+  }
+
+  /** The same for any method. */
+  double error(TransformerBlock of, String scheme, BlockMethod method) {
     BlockTask task = task(of, scheme);
-    QuantizedBlock made = new BlockRecipe("sample", steps, rounding).quantize(task);
+    QuantizedBlock made;
+    try {
+      made = method.quantize(task);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
     HiddenStates found = forward.run(made.effective(), made.precision(), inputs);
     double share = task.targets().meanSquaredError(inputs);
     return Math.sqrt(task.targets().meanSquaredError(found) / share);
