@@ -2,6 +2,7 @@ package dev.nibble.bench;
 
 import dev.nibble.quantizer.format.PackedLayout;
 import dev.nibble.quantizer.tensor.PreparedMatrix;
+import dev.nibble.quantizer.tensor.ScalarOperations;
 import dev.nibble.quantizer.tensor.TensorOperations;
 import dev.nibble.quantizer.tensor.WeightMatrix;
 import java.lang.foreign.Arena;
@@ -41,12 +42,16 @@ public class Gemv {
   @Param({"2", "3", "4", "8"})
   public int bits = 4;
 
-  /** Rows and columns; 4096 is the width of a 7B model. */
-  @Param("4096")
-  public int size = 4096;
+  /** A {@link LinearShape}. */
+  @Param({"tinyllama-1.1b/gate_up", "llama-2-7b/o"})
+  public String shape = "llama-2-7b/o";
+
+  /** Which operations. */
+  @Param({"vector", "scalar"})
+  public String operations = "vector";
 
   private Arena arena;
-  private TensorOperations operations;
+  private TensorOperations provider;
   private WeightMatrix.Packed weights;
   private PreparedMatrix prepared;
   private float[] x;
@@ -56,9 +61,10 @@ public class Gemv {
   @Setup(Level.Trial)
   public void open() {
     arena = Arena.ofShared();
-    operations = TensorOperations.best(Runtime.getRuntime().availableProcessors());
+    LinearShape linear = LinearShape.of(shape);
+    provider = provider();
     Random random = new Random(SEED);
-    PackedLayout layout = new PackedLayout(bits, size, size, GROUP);
+    PackedLayout layout = layout(bits, linear);
     MemorySegment codes = arena.allocate(layout.qweightBytes(), Long.BYTES);
     for (long i = 0; i < codes.byteSize(); i += Long.BYTES) {
       codes.set(ValueLayout.JAVA_LONG, i, random.nextLong());
@@ -66,17 +72,41 @@ public class Gemv {
     MemorySegment scales = arena.allocate(layout.scaleCount() * Short.BYTES, Short.BYTES);
     MemorySegment zeros = arena.allocate(layout.scaleCount());
     for (long i = 0; i < layout.scaleCount(); i++) {
-      short scale = Float.floatToFloat16(random.nextFloat() / size);
+      short scale = Float.floatToFloat16(random.nextFloat() / linear.columns());
       scales.set(ValueLayout.JAVA_SHORT, i * Short.BYTES, scale);
       zeros.set(ValueLayout.JAVA_BYTE, i, (byte) random.nextInt(1 << bits));
     }
     weights = new WeightMatrix.Packed(layout, codes, scales, zeros);
-    prepared = operations.prepare(weights, arena);
-    x = new float[size];
-    y = new float[size];
-    for (int i = 0; i < size; i++) {
+    prepared = provider.prepare(weights, arena);
+    x = new float[linear.columns()];
+    y = new float[linear.rows()];
+    for (int i = 0; i < x.length; i++) {
       x[i] = (float) random.nextGaussian();
     }
+  }
+
+  private TensorOperations provider() {
+    return switch (operations) {
+      case "vector" -> TensorOperations.best(Runtime.getRuntime().availableProcessors());
+      case "scalar" -> new ScalarOperations();
+      default -> throw new IllegalArgumentException(operations);
+    };
+  }
+
+  private static PackedLayout layout(int bits, LinearShape linear) {
+    return new PackedLayout(bits, linear.rows(), linear.columns(), GROUP);
+  }
+
+  /**
+   * What a product reads: codes, scales and zeros.
+   *
+   * @param bits of a weight
+   * @param linear the shape
+   * @return bytes
+   */
+  public static long weightBytes(int bits, LinearShape linear) {
+    PackedLayout layout = layout(bits, linear);
+    return layout.qweightBytes() + layout.scaleCount() * (Short.BYTES + Byte.BYTES);
   }
 
   WeightMatrix.Packed weights() {
@@ -94,14 +124,14 @@ public class Gemv {
    */
   @Benchmark
   public float[] multiply() {
-    operations.matmul(x, 0, 1, prepared, y, 0);
+    provider.matmul(x, 0, 1, prepared, y, 0);
     return y;
   }
 
   /** Ends the threads and frees the weights. */
   @TearDown(Level.Trial)
   public void close() {
-    operations.close();
+    provider.close();
     arena.close();
   }
 }

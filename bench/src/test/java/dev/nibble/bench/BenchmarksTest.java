@@ -4,11 +4,16 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.nibble.quantizer.tensor.FloatMatrix;
 import dev.nibble.quantizer.tensor.ScalarOperations;
 import dev.nibble.quantizer.tensor.TensorOperations;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.stream.IntStream;
+import java.util.stream.LongStream;
+import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -26,22 +31,23 @@ class BenchmarksTest {
   }
 
   @ParameterizedTest
-  @ValueSource(ints = {2, 3, 4, 8})
-  void gemvGivesTheProduct(int bits) {
+  @CsvSource({"2, vector", "3, vector", "4, vector", "8, vector", "4, scalar"})
+  void gemvGivesTheProduct(int bits, String operations) {
     Gemv benchmark = new Gemv();
     benchmark.bits = bits;
-    benchmark.size = 384;
+    benchmark.shape = "384x256";
+    benchmark.operations = operations;
     benchmark.open();
     try (TensorOperations scalar = new ScalarOperations();
         Arena arena = Arena.ofConfined()) {
-      float[] expected = new float[benchmark.size];
+      float[] expected = new float[384];
       scalar.matmul(benchmark.x(), 0, 1, scalar.prepare(benchmark.weights(), arena), expected, 0);
       float[] actual = benchmark.multiply();
       double largest = 0;
       for (float value : expected) {
         largest = Math.max(largest, Math.abs(value));
       }
-      // Sums of 384 floats in another order.
+      // Sums of 256 floats in another order.
       assertArrayEquals(expected, actual, (float) (1e-5 * largest));
     } finally {
       benchmark.close();
@@ -89,6 +95,55 @@ class BenchmarksTest {
       System.clearProperty(PROVIDER);
     }
     assertEquals(batch * 4, vector.length);
+  }
+
+  @Test
+  void foreignCallsReachTheLibrary() throws Throwable {
+    ForeignCalls benchmark = new ForeignCalls();
+    benchmark.open();
+    try {
+      assertEquals(42, benchmark.none());
+      assertEquals(42, benchmark.plain());
+      assertEquals(42, benchmark.critical());
+      assertEquals(0, benchmark.struct());
+      assertEquals(1, benchmark.resolutionNanos());
+      benchmark.clear();
+      assertEquals(0, benchmark.structCritical());
+      assertEquals(1, benchmark.resolutionNanos());
+    } finally {
+      benchmark.close();
+    }
+  }
+
+  @Test
+  void readsSumAllWords() {
+    MemoryReads benchmark = new MemoryReads();
+    benchmark.open();
+    assertEquals(LongStream.of(benchmark.data()).sum(), benchmark.sum());
+    assertEquals(MemoryReads.BYTES, (long) Long.BYTES * benchmark.data().length);
+  }
+
+  @Test
+  void tokenizerGivesTheTextBack() throws IOException {
+    TokenizerSpeed benchmark = new TokenizerSpeed();
+    benchmark.open();
+    assertTrue(benchmark.encode().length > 1000);
+    assertEquals(benchmark.text(), benchmark.decode());
+  }
+
+  @Test
+  void loadedModelsChooseTheReferencesToken() throws IOException {
+    JsonNode prompt =
+        new JsonMapper()
+            .readTree(SourceTree.file("runtime/src/test/resources/golden/books-8m.json").toFile())
+            .path("prompts")
+            .path(0);
+    int[] ids =
+        StreamSupport.stream(prompt.path("ids").spliterator(), false)
+            .mapToInt(JsonNode::asInt)
+            .toArray();
+    assertEquals(prompt.path("last_top_ids").path(0).asInt(), ModelLoading.firstToken(ids));
+    assertTrue(new ModelLoading().load() > 1 << 20);
   }
 
   private static int[] tokens(String scheme, int batch) {

@@ -29,6 +29,8 @@ import dev.nibble.bindings.kernels.kv_stage_args;
 import dev.nibble.bindings.kernels.kv_stage_h;
 import dev.nibble.bindings.kernels.outlier_columns_args;
 import dev.nibble.bindings.kernels.outlier_columns_h;
+import dev.nibble.bindings.kernels.read_stream_args;
+import dev.nibble.bindings.kernels.read_stream_h;
 import dev.nibble.bindings.kernels.rope_append_args;
 import dev.nibble.bindings.kernels.rope_append_h;
 import dev.nibble.bindings.kernels.row_norm_args;
@@ -73,6 +75,7 @@ class StructLayoutTest {
     assertEquals(gemv_h.GEMV_SEGMENT_BYTES(), gemv_segment.sizeof());
     assertEquals(gemv_h.GEMV_ARGS_BYTES(), gemv_args.sizeof());
     assertEquals(dense_gemv_h.DENSE_GEMV_ARGS_BYTES(), dense_gemv_args.sizeof());
+    assertEquals(read_stream_h.READ_STREAM_ARGS_BYTES(), read_stream_args.sizeof());
     assertEquals(row_sums_h.ROW_SUMS_ARGS_BYTES(), row_sums_args.sizeof());
     assertEquals(skinny_h.SKINNY_ARGS_BYTES(), skinny_args.sizeof());
     assertEquals(x_split_h.X_SPLIT_ARGS_BYTES(), x_split_args.sizeof());

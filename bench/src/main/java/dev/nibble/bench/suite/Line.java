@@ -1,0 +1,39 @@
+package dev.nibble.bench.suite;
+
+import dev.nibble.bench.result.Ceilings;
+import dev.nibble.bench.result.Measurement;
+import java.util.Locale;
+
+/** A measurement for people. */
+final class Line {
+  private Line() {}
+
+  /** Value, spread, and share of the ceiling where there is one. */
+  static String of(Measurement measurement, Ceilings ceilings) {
+    Measurement.Spread value = measurement.value();
+    String parameters = measurement.parameters().isEmpty() ? "" : " " + measurement.parameters();
+    String share =
+        ceilings
+            .share(measurement)
+            .map(s -> String.format(Locale.ROOT, ", %.0f %% of %s", 100 * s.of(), s.ceiling()))
+            .orElse("");
+    return String.format(
+        Locale.ROOT,
+        "%s%s: %s %s (%s to %s of %d)%s",
+        measurement.name(),
+        parameters,
+        number(value.median()),
+        measurement.unit(),
+        number(value.min()),
+        number(value.max()),
+        value.samples(),
+        share);
+  }
+
+  private static String number(double value) {
+    double magnitude = Math.abs(value);
+    return magnitude == 0 || magnitude >= 1000
+        ? String.format(Locale.ROOT, "%,.0f", value)
+        : String.format(Locale.ROOT, "%.3g", value);
+  }
+}

@@ -1,0 +1,151 @@
+package dev.nibble.bench.suite;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import dev.nibble.bench.result.Measurement;
+import dev.nibble.bench.result.Measurement.Kind;
+import dev.nibble.bench.result.Measurement.Spread;
+import dev.nibble.bench.result.Measurement.Work;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.StreamSupport;
+
+/**
+ * A whole model by {@code nibble bench}, in a process of its own.
+ *
+ * @param device {@code cpu} or {@code cuda}
+ * @param model a synthetic shape
+ * @param scheme of its weights
+ * @param prompt tokens of prefill; 0 for none
+ * @param generate tokens of decode; 0 for none
+ * @param depth tokens in the cache beforehand
+ * @param batch sequences
+ * @param repetitions that count
+ * @param warmUp seconds beforehand
+ */
+record ModelStep(
+    String device,
+    String model,
+    String scheme,
+    int prompt,
+    int generate,
+    int depth,
+    int batch,
+    int repetitions,
+    int warmUp)
+    implements Step {
+  private static final String PROGRAM = "dev.nibble.runtime.cli.Main";
+  private static final int UNAVAILABLE = 69;
+
+  @Override
+  public String title() {
+    return String.join(" ", "nibble", String.join(" ", arguments()).replace(" --json", ""));
+  }
+
+  private List<String> arguments() {
+    return List.of(
+        "bench",
+        "--device",
+        device,
+        "--synthetic",
+        model,
+        "--scheme",
+        scheme,
+        "-p",
+        Integer.toString(prompt),
+        "-n",
+        Integer.toString(generate),
+        "-d",
+        Integer.toString(depth),
+        "-b",
+        Integer.toString(batch),
+        "-r",
+        Integer.toString(repetitions),
+        "--warm-up",
+        Integer.toString(warmUp),
+        "--json");
+  }
+
+  @Override
+  public List<Measurement> run(Session session) throws IOException, LeftOutException {
+    if (device.startsWith("cuda")) {
+      session.requireGpu();
+    }
+    ChildJvm.Outcome outcome = ChildJvm.run(PROGRAM, arguments());
+    if (outcome.exitCode() == UNAVAILABLE) {
+      throw new LeftOutException(outcome.complaint());
+    }
+    if (outcome.exitCode() != 0) {
+      throw new IOException(title() + ": exit " + outcome.exitCode() + ": " + outcome.complaint());
+    }
+    List<Measurement> found = new ArrayList<>();
+    for (JsonNode result : new JsonMapper().readTree(outcome.output()).path("results")) {
+      found.addAll(measurements(session, result));
+    }
+    return found;
+  }
+
+  private List<Measurement> measurements(Session session, JsonNode result) throws LeftOutException {
+    boolean decode = result.path("n_gen").asInt() > 0;
+    Map<String, String> parameters = new TreeMap<>();
+    parameters.put("model", model);
+    parameters.put("scheme", scheme);
+    parameters.put("tokens", Integer.toString(decode ? generate : prompt));
+    parameters.put("depth", Integer.toString(depth));
+    parameters.put("batch", Integer.toString(batch));
+    String name = decode ? "decode" : "prefill";
+    List<Measurement> found = new ArrayList<>();
+    double[] speeds =
+        StreamSupport.stream(result.path("samples_ts").spliterator(), false)
+            .mapToDouble(JsonNode::asDouble)
+            .toArray();
+    // What a step reads at the least: every weight but the embedding, and the cache.
+    Work work = decode ? new Work(result.path("read_bytes").asLong(), 0) : Work.NONE;
+    found.add(
+        measurement(session, Kind.MODEL, name, parameters, "tokens/s", Spread.of(speeds), work));
+    for (String figure : List.of("p50_ns", "p95_ns", "p99_ns", "first_token_ns")) {
+      if (result.has(figure)) {
+        found.add(
+            measurement(
+                session,
+                Kind.MODEL,
+                name + "." + figure.replace("_ns", ""),
+                parameters,
+                "us",
+                Spread.of(result.path(figure).asDouble() / 1e3),
+                Work.NONE));
+      }
+    }
+    for (String figure : List.of("rss_bytes", "device_bytes")) {
+      if (result.path(figure).asLong() > 0) {
+        found.add(
+            measurement(
+                session,
+                Kind.MEMORY,
+                name + "." + figure.replace("_bytes", ""),
+                parameters,
+                "bytes",
+                Spread.of(result.path(figure).asDouble()),
+                Work.NONE));
+      }
+    }
+    return found;
+  }
+
+  private Measurement measurement(
+      Session session,
+      Kind kind,
+      String name,
+      Map<String, String> parameters,
+      String unit,
+      Spread value,
+      Work work)
+      throws LeftOutException {
+    return device.startsWith("cuda")
+        ? session.ofGpu(kind, name, parameters, unit, value, work)
+        : session.ofCpu(kind, name, parameters, unit, value, work);
+  }
+}

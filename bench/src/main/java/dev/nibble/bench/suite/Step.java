@@ -1,0 +1,29 @@
+package dev.nibble.bench.suite;
+
+import com.fasterxml.jackson.annotation.JsonSubTypes;
+import com.fasterxml.jackson.annotation.JsonTypeInfo;
+import dev.nibble.bench.result.Measurement;
+import java.io.IOException;
+import java.util.List;
+
+/** One thing to measure, as a file of steps names it. */
+@JsonTypeInfo(use = JsonTypeInfo.Id.NAME, property = "run")
+@JsonSubTypes({
+  @JsonSubTypes.Type(value = CeilingStep.class, name = "device-ceilings"),
+  @JsonSubTypes.Type(value = JmhStep.class, name = "jmh"),
+  @JsonSubTypes.Type(value = ModelStep.class, name = "model"),
+  @JsonSubTypes.Type(value = LayoutStep.class, name = "layouts"),
+})
+sealed interface Step permits CeilingStep, JmhStep, ModelStep, LayoutStep {
+  /** What is said while it runs. */
+  String title();
+
+  /**
+   * Measures.
+   *
+   * @param session of the suite
+   * @return what was found
+   * @throws LeftOutException if this machine lacks what it needs
+   */
+  List<Measurement> run(Session session) throws IOException, LeftOutException;
+}

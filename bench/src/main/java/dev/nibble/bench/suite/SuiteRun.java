@@ -1,0 +1,146 @@
+package dev.nibble.bench.suite;
+
+import dev.nibble.bench.SourceTree;
+import dev.nibble.bench.result.Ceilings;
+import dev.nibble.bench.result.Measurement;
+import dev.nibble.bench.result.Measurement.Run;
+import dev.nibble.bench.result.ResultFile;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+
+/** One run of a profile. */
+final class SuiteRun {
+  private final Map<String, Step> steps;
+  private final Session session;
+  private final PrintStream out;
+
+  /**
+   * Prepares a run.
+   *
+   * @param all steps of the profile
+   * @param only text that the wanted ones have in them
+   * @param commit of the project
+   * @param command that the run was started with
+   * @param out where it tells what it does
+   */
+  SuiteRun(Map<String, Step> all, String only, String commit, String command, PrintStream out) {
+    steps = new LinkedHashMap<>(all);
+    steps.keySet().removeIf(text -> !text.contains(only));
+    String time = Instant.now().truncatedTo(ChronoUnit.SECONDS).toString();
+    session = new Session(new Run(commit, command, time, ""));
+    this.out = out;
+  }
+
+  /** The commit that the project's folder is at, with a mark if files differ from it. */
+  static String commit() throws IOException {
+    Optional<Path> root = SourceTree.find();
+    if (root.isEmpty()) {
+      return "unknown";
+    }
+    String id = git(root.get(), "rev-parse", "--short", "HEAD");
+    if (id.isEmpty()) {
+      return "unknown";
+    }
+    boolean changed = !git(root.get(), "status", "--porcelain", "--untracked-files=no").isEmpty();
+    return changed ? id + "-changed" : id;
+  }
+
+  private static String git(Path folder, String... arguments) throws IOException {
+    List<String> command = new ArrayList<>(List.of("git", "-C", folder.toString()));
+    command.addAll(List.of(arguments));
+    try {
+      Process git =
+          new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD).start();
+      String text = new String(git.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+      return git.waitFor() == 0 ? text.strip() : "";
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IOException("git: interrupted", e);
+    }
+  }
+
+  /** Prints the steps. */
+  void list() {
+    steps.values().forEach(step -> out.println(step.title()));
+  }
+
+  /** The file of a run that names none: one a machine, day and profile. */
+  Path defaultFile(String profile) {
+    String device = device().toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-");
+    String day = session.run().time().substring(0, 10);
+    return SourceTree.find()
+        .map(root -> root.resolve("bench/results"))
+        .orElse(Path.of(""))
+        .resolve(device + "-" + day + "-" + profile + ".jsonl");
+  }
+
+  private String device() {
+    try {
+      return session.gpu().device();
+    } catch (LeftOutException e) {
+      return session.cpu().device();
+    }
+  }
+
+  /**
+   * Does every step that the file does not have yet.
+   *
+   * @param path of the results
+   */
+  void run(Path path) throws IOException {
+    ResultFile file = new ResultFile(path);
+    List<Measurement> known = new ArrayList<>(file.read());
+    List<String> leftOut = new ArrayList<>();
+    out.println("results: " + path + ", commit " + session.run().commit());
+    int number = 0;
+    for (Map.Entry<String, Step> entry : steps.entrySet()) {
+      Step step = entry.getValue();
+      out.printf(Locale.ROOT, "[%d/%d] %s%n", ++number, steps.size(), step.title());
+      if (isDone(known, entry.getKey())) {
+        out.println("    already in the results");
+        continue;
+      }
+      try {
+        List<Measurement> found = step.run(session.at(entry.getKey()));
+        file.append(found);
+        known.addAll(found);
+        Ceilings ceilings = new Ceilings(known);
+        found.forEach(measurement -> out.println("    " + Line.of(measurement, ceilings)));
+      } catch (LeftOutException e) {
+        out.println("    left out: " + e.getMessage());
+        leftOut.add(step.title() + ": " + e.getMessage());
+      }
+    }
+    if (!leftOut.isEmpty()) {
+      out.println("left out on this machine:");
+      leftOut.forEach(reason -> out.println("    " + reason));
+    }
+  }
+
+  /** A figure of another machine or commit does not count. */
+  private boolean isDone(List<Measurement> known, String step) {
+    String commit = session.run().commit();
+    String cpu = session.cpu().cpu();
+    return known.stream()
+        .anyMatch(measurement ->
+            measurement.run().step().equals(step)
+                && measurement.run().commit().equals(commit)
+                && measurement.machine().cpu().equals(cpu)
+                && isThisDevice(measurement));
+  }
+
+  private boolean isThisDevice(Measurement measurement) {
+    return measurement.machine().device().equals(session.cpu().device())
+        || measurement.machine().device().equals(device());
+  }
+}

@@ -1,0 +1,108 @@
+package dev.nibble.bench.result;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.nibble.bench.SourceTree;
+import dev.nibble.bench.result.Measurement.Clocks;
+import dev.nibble.bench.result.Measurement.Context;
+import dev.nibble.bench.result.Measurement.Kind;
+import dev.nibble.bench.result.Measurement.Origin;
+import dev.nibble.bench.result.Measurement.Run;
+import dev.nibble.bench.result.Measurement.Spread;
+import dev.nibble.bench.result.Measurement.Work;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class ResultFileTest {
+  @TempDir Path folder;
+
+  private static Measurement gemv(double microseconds, String time) {
+    return Measurement.of(
+        Kind.KERNEL,
+        "gemv",
+        Map.of("shape", "4096x4096"),
+        "us",
+        Spread.of(microseconds, microseconds + 1, microseconds + 9),
+        new Work(8_000_000, 33_554_432),
+        Origin.MEASURED,
+        new Context(
+            new Machine("GPU", "580", "CPU", 2, "25"),
+            new Clocks(1980, 3201, 40),
+            new Run("abc", "command", time, "{}")));
+  }
+
+  @Test
+  void whatIsWrittenIsRead() throws IOException {
+    ResultFile file = new ResultFile(folder.resolve("deeper/results.jsonl"));
+    assertEquals(List.of(), file.read());
+    file.append(List.of(gemv(4, "2026-01-01T00:00:00Z")));
+    file.append(List.of(gemv(5, "2026-01-02T00:00:00Z")));
+    assertEquals(
+        List.of(gemv(4, "2026-01-01T00:00:00Z"), gemv(5, "2026-01-02T00:00:00Z")), file.read());
+  }
+
+  @Test
+  void lineThatARunWasEndedInIsDropped() throws IOException {
+    Path path = folder.resolve("results.jsonl");
+    ResultFile file = new ResultFile(path);
+    file.append(List.of(gemv(4, "1")));
+    Files.writeString(path, "{\"kind\":\"ker", StandardOpenOption.APPEND);
+    assertEquals(List.of(gemv(4, "1")), file.read());
+    file.append(List.of(gemv(5, "2")));
+    assertEquals(List.of(gemv(4, "1"), gemv(5, "2")), file.read());
+  }
+
+  @Test
+  void otherLinesAreRefusedByNumber() throws IOException {
+    Path path = folder.resolve("results.jsonl");
+    Files.writeString(path, "\n{\"kernel\":\"gemv\"}\n");
+    IOException refusal = assertThrows(IOException.class, () -> new ResultFile(path).read());
+    assertTrue(refusal.getMessage().contains("line 2"), refusal.getMessage());
+  }
+
+  @Test
+  void latestTakesThePlaceOfEarlier() throws IOException {
+    new ResultFile(folder.resolve("b.jsonl")).append(List.of(gemv(4, "2026-01-01")));
+    new ResultFile(folder.resolve("a.jsonl")).append(List.of(gemv(5, "2026-01-02")));
+    assertEquals(List.of(gemv(5, "2026-01-02")), ResultFile.latest(folder));
+  }
+
+  @Test
+  void committedResultsAreMeasurements() throws IOException {
+    List<Measurement> results = ResultFile.latest(SourceTree.file("bench/results"));
+    assertFalse(results.isEmpty());
+    for (Measurement result : results) {
+      assertTrue(result.value().min() <= result.value().median(), result.toString());
+      assertTrue(result.value().median() <= result.value().max(), result.toString());
+      assertFalse(result.run().command().isEmpty(), result.toString());
+      assertFalse(result.machine().device().isEmpty(), result.toString());
+    }
+  }
+
+  @Test
+  void sharesAreOfTheCeilingThatBinds() {
+    Measurement ceiling =
+        Measurement.of(
+            Kind.CEILING,
+            "read",
+            Map.of(),
+            "GB/s",
+            Spread.of(4000),
+            Work.NONE,
+            Origin.MEASURED,
+            new Context(gemv(1, "").machine(), Clocks.UNKNOWN, gemv(1, "").run()));
+    Measurement gemv = gemv(3, "");
+    assertEquals(2.0 / 4, new Ceilings(List.of(ceiling)).share(gemv).orElseThrow().of(), 1e-12);
+    assertTrue(new Ceilings(List.of()).share(gemv).isEmpty());
+    assertEquals(4, gemv.value().median());
+  }
+}
