@@ -24,7 +24,7 @@ record LayoutStep() implements Step {
                 size.getKey().name(),
                 size.getKey().parameters(),
                 "bytes",
-                Spread.of(size.getValue()),
+                Spread.of(size.getValue().doubleValue()),
                 Work.NONE))
         .toList();
   }

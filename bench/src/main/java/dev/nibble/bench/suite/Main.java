@@ -1,5 +1,7 @@
 package dev.nibble.bench.suite;
 
+import dev.nibble.bench.report.Import;
+import dev.nibble.bench.report.Report;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
@@ -20,6 +22,7 @@ import picocli.CommandLine.ParameterException;
     description = "Measure this machine, the calls, the kernels and whole models on it.",
     mixinStandardHelpOptions = true,
     sortOptions = false,
+    subcommands = {Report.class, Import.class},
     footer = {
       "",
       "'benchmarks jmh ...' hands everything after it to JMH; 'benchmarks jmh -h' tells its options."

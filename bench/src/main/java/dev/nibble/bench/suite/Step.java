@@ -13,8 +13,9 @@ import java.util.List;
   @JsonSubTypes.Type(value = JmhStep.class, name = "jmh"),
   @JsonSubTypes.Type(value = ModelStep.class, name = "model"),
   @JsonSubTypes.Type(value = LayoutStep.class, name = "layouts"),
+  @JsonSubTypes.Type(value = MemoryStep.class, name = "memory"),
 })
-sealed interface Step permits CeilingStep, JmhStep, ModelStep, LayoutStep {
+sealed interface Step permits CeilingStep, JmhStep, ModelStep, LayoutStep, MemoryStep {
   /** What is said while it runs. */
   String title();
 

@@ -2,7 +2,9 @@ package dev.nibble.bench.suite;
 
 import dev.nibble.bench.SourceTree;
 import dev.nibble.bench.result.Ceilings;
+import dev.nibble.bench.result.Machine;
 import dev.nibble.bench.result.Measurement;
+import dev.nibble.bench.result.Measurement.Origin;
 import dev.nibble.bench.result.Measurement.Run;
 import dev.nibble.bench.result.ResultFile;
 import java.io.IOException;
@@ -130,17 +132,15 @@ final class SuiteRun {
   /** A figure of another machine or commit does not count. */
   private boolean isDone(List<Measurement> known, String step) {
     String commit = session.run().commit();
-    String cpu = session.cpu().cpu();
     return known.stream()
         .anyMatch(measurement ->
             measurement.run().step().equals(step)
                 && measurement.run().commit().equals(commit)
-                && measurement.machine().cpu().equals(cpu)
-                && isThisDevice(measurement));
+                && (measurement.origin() == Origin.COMPUTED || isOfHere(measurement.machine())));
   }
 
-  private boolean isThisDevice(Measurement measurement) {
-    return measurement.machine().device().equals(session.cpu().device())
-        || measurement.machine().device().equals(device());
+  private boolean isOfHere(Machine machine) {
+    return machine.cpu().equals(session.cpu().cpu())
+        && (machine.device().equals(session.cpu().device()) || machine.device().equals(device()));
   }
 }

@@ -10,7 +10,6 @@ import dev.nibble.runtime.cuda.Graph;
 import dev.nibble.runtime.cuda.PinnedBuffer;
 import dev.nibble.runtime.cuda.Stream;
 import dev.nibble.runtime.kernel.KernelCatalog;
-import dev.nibble.runtime.kernel.KvLayout;
 import dev.nibble.runtime.model.DeviceException;
 import dev.nibble.runtime.model.Linear;
 import dev.nibble.runtime.model.ModelOptions;
@@ -28,11 +27,7 @@ import org.jspecify.annotations.Nullable;
  * for each of some batch sizes; a batch between two takes the larger with idle rows.
  */
 final class CudaEngine implements Engine {
-  /** Tokens of a prompt that go through the model together. */
-  private static final int CHUNK = 2048;
-
   private static final short ONE = Float.floatToFloat16(1f);
-  private static final int FP16 = 16;
 
   private final Device device;
   private final ModelConfig config;
@@ -57,39 +52,19 @@ final class CudaEngine implements Engine {
   private CudaEngine(ModelWeights weights, ModelOptions options, KernelCatalog catalog) {
     device = catalog.device();
     config = weights.config();
-    int contextLength = options.contextLength(config);
     int sequences = options.sequences();
-    KvLayout cache =
-        KvLayout.of(config.scheme().kvBits(), contextLength, config.kvHeads(), config.headDim());
-    KvLayout stage = new KvLayout(FP16, cache.capacity(), config.kvHeads(), config.headDim());
-    int rows = Math.max(Math.min(CHUNK, contextLength), sequences);
-
-    DevicePlan weightPlan = new DevicePlan();
-    DeviceModel model = new DeviceModel(weightPlan, weights, contextLength);
-    DevicePlan workPlan = new DevicePlan();
-    work = new CudaWorkspace(workPlan, config, rows, sequences, cache, stage, model.keepsColumns());
-    stepInputs = new StepInputs(workPlan, sequences);
-    promptInputs = new StepInputs(workPlan, rows);
-    DevicePlan cachePlan = new DevicePlan();
-    blockBytes = Math.multiplyExact(cache.regionBytes(), config.layers());
-    DevicePlan.Piece blocks = cachePlan.reserve(Math.multiplyExact(blockBytes, sequences));
-    plan =
-        new MemoryPlan(
-            contextLength,
-            sequences,
-            weightPlan.bytes(),
-            Math.ceilDiv(blockBytes, contextLength),
-            workPlan.bytes());
-    requireMemory(
-        Math.addExact(Math.addExact(weightPlan.bytes(), workPlan.bytes()), cachePlan.bytes()));
+    CudaPlan planned = new CudaPlan(weights, options);
+    plan = planned.summary();
+    requireMemory(planned.bytes());
 
     stream = device.newStream();
-    weightPlan.allocate(device);
-    workPlan.allocate(device);
-    cachePlan.allocate(device);
-    cacheMemory = blocks.range();
-    stepInputs.allocate(device);
-    promptInputs.allocate(device);
+    planned.allocate(device);
+    work = planned.work();
+    stepInputs = planned.stepInputs();
+    promptInputs = planned.promptInputs();
+    blockBytes = planned.blockBytes();
+    cacheMemory = planned.blocks().range();
+    DeviceModel model = planned.model();
     chosen = device.allocatePinned(work.chosen().bytes());
     logits =
         device.allocatePinned(
@@ -104,11 +79,12 @@ final class CudaEngine implements Engine {
     for (DeviceRange counter : work.counters()) {
       counter.fill(stream, (byte) 0);
     }
-    try (DeviceUpload upload = DeviceUpload.of(device, stream, weightPlan.bytes())) {
+    try (DeviceUpload upload = DeviceUpload.of(device, stream, planned.weightBytes())) {
       model.upload(upload);
     }
-    CudaKernels kernels = CudaKernels.load(catalog, config, cache, stage);
-    transformer = new CudaTransformer(config, stream, kernels, work, cache, stage, model);
+    CudaKernels kernels = CudaKernels.load(catalog, config, planned.cache(), planned.stage());
+    transformer =
+        new CudaTransformer(config, stream, kernels, work, planned.cache(), planned.stage(), model);
     sumRows(model);
     graphs = new Graph[graphOf(sequences) + 1];
     for (int i = 0; i < graphs.length; i++) {
@@ -398,7 +374,7 @@ final class CudaEngine implements Engine {
         // The inputs of the chunk before must have been read.
         stream.synchronize();
       }
-      rows = Math.min(Math.min(CHUNK, work.rows()), tokens.length - first);
+      rows = Math.min(Math.min(CudaPlan.CHUNK, work.rows()), tokens.length - first);
       int position = sequence.length();
       for (int i = 0; i < rows; i++) {
         promptInputs.set(i, block.address(), tokens[first + i], position + i);

@@ -35,6 +35,18 @@ public record MemoryPlan(
   }
 
   /**
+   * Plans an engine on a GPU, which need not be there.
+   *
+   * @param weights the model
+   * @param options context and sequences
+   * @return the plan
+   * @throws IllegalArgumentException if the options do not fit the model
+   */
+  public static MemoryPlan ofCuda(ModelWeights weights, ModelOptions options) {
+    return new CudaPlan(weights, options).summary();
+  }
+
+  /**
    * The cache of all sequences.
    *
    * @return bytes

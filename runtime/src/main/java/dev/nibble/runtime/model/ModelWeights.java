@@ -74,6 +74,19 @@ public record ModelWeights(
   }
 
   /**
+   * The sizes of a named shape's weights, without weights, for planning. Reading one throws
+   * IllegalStateException.
+   *
+   * @param shape one of {@link #syntheticShapes}
+   * @param scheme what they would be packed to
+   * @return the weights' shapes
+   * @throws IllegalArgumentException if the shape is not known
+   */
+  public static ModelWeights syntheticSizes(String shape, QuantScheme scheme) {
+    return SyntheticWeights.sizes(shape, scheme);
+  }
+
+  /**
    * Names {@link #synthetic} knows.
    *
    * @return such as {@code llama-2-7b}

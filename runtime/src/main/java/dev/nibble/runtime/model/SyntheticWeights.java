@@ -28,6 +28,8 @@ final class SyntheticWeights {
   private static final long SEED = 0x6e6962626c65L;
   private static final double UNIFORM_DEVIATION = Math.sqrt(12);
 
+  private static final long ALIGNMENT = 64;
+
   /** Fills go in parallel over pieces of this size. */
   private static final long PIECE_BYTES = 1L << 22;
 
@@ -43,12 +45,20 @@ final class SyntheticWeights {
   private final ModelConfig config;
   private final QuantScheme scheme;
   private final Arena arena;
+  private final Contents contents;
   private long seed = SEED;
   private long bytes;
 
-  private SyntheticWeights(ModelConfig config, Arena arena) {
+  /** What tensors hold. */
+  private enum Contents {
+    RANDOM,
+    NONE
+  }
+
+  private SyntheticWeights(ModelConfig config, Arena arena, Contents contents) {
     this.config = config;
     this.arena = arena;
+    this.contents = contents;
     scheme = config.scheme();
   }
 
@@ -57,13 +67,23 @@ final class SyntheticWeights {
   }
 
   static ModelWeights make(String shape, QuantScheme scheme) {
+    return new SyntheticWeights(config(shape, scheme), Arena.ofShared(), Contents.RANDOM).weights();
+  }
+
+  /** The same without contents: reading them throws, as their arena is closed. */
+  static ModelWeights sizes(String shape, QuantScheme scheme) {
+    try (Arena arena = Arena.ofConfined()) {
+      return new SyntheticWeights(config(shape, scheme), arena, Contents.NONE).weights();
+    }
+  }
+
+  private static ModelConfig config(String shape, QuantScheme scheme) {
     ModelConfig plain = SHAPES.get(shape);
     if (plain == null) {
       throw new IllegalArgumentException(
           "synthetic shape '" + shape + "': expected one of " + String.join(", ", shapes()));
     }
-    Arena arena = Arena.ofShared();
-    return new SyntheticWeights(quantized(plain, scheme), arena).weights();
+    return quantized(plain, scheme);
   }
 
   private ModelWeights weights() {
@@ -106,7 +126,7 @@ final class SyntheticWeights {
         norm(hidden),
         Linear.plain("lm_head", head, Optional.empty()),
         bytes,
-        arena::close);
+        contents == Contents.RANDOM ? arena::close : () -> {});
   }
 
   private Linear linear(String name, int out, int in) {
@@ -147,21 +167,34 @@ final class SyntheticWeights {
     MemorySegment scales = allocate(Math.multiplyExact(2L, layout.scaleCount()));
     short scale =
         Float.floatToFloat16((float) (UNIFORM_DEVIATION / ((1 << bits) * Math.sqrt(columns))));
-    fillShorts(scales, scale);
+    if (contents == Contents.RANDOM) {
+      fillShorts(scales, scale);
+    }
     MemorySegment zeros = null;
     if (!scheme.symmetric()) {
       zeros = allocate(layout.scaleCount());
-      zeros.fill((byte) (1 << (bits - 1)));
+      if (contents == Contents.RANDOM) {
+        zeros.fill((byte) (1 << (bits - 1)));
+      }
     }
     return new WeightMatrix.Packed(layout, codes, scales, zeros);
   }
 
+  /** Segments without contents lie where nothing is, each at a place of its own. */
+  @SuppressWarnings("restricted")
   private MemorySegment allocate(long size) {
+    long at = Math.addExact(bytes, ALIGNMENT);
     bytes = Math.addExact(bytes, size);
-    return arena.allocate(size, 64);
+    return switch (contents) {
+      case RANDOM -> arena.allocate(size, ALIGNMENT);
+      case NONE -> MemorySegment.ofAddress(at).reinterpret(size, arena, null);
+    };
   }
 
   private void fill(MemorySegment segment, long and, long or) {
+    if (contents == Contents.NONE) {
+      return;
+    }
     int pieces = Math.toIntExact(Math.ceilDiv(segment.byteSize(), PIECE_BYTES));
     long first = seed;
     seed += pieces;

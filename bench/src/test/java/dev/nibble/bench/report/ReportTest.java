@@ -1,0 +1,175 @@
+package dev.nibble.bench.report;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import dev.nibble.bench.result.Machine;
+import dev.nibble.bench.result.Measurement;
+import dev.nibble.bench.result.Measurement.Clocks;
+import dev.nibble.bench.result.Measurement.Context;
+import dev.nibble.bench.result.Measurement.Kind;
+import dev.nibble.bench.result.Measurement.Origin;
+import dev.nibble.bench.result.Measurement.Run;
+import dev.nibble.bench.result.Measurement.Spread;
+import dev.nibble.bench.result.Measurement.Work;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import javax.imageio.ImageIO;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class ReportTest {
+  private static final String TORCH =
+      """
+      [{"program": "PyTorch 2.11", "scheme": "W16A16", "device": "GPU", "rows": 64, "columns": 128,
+        "tokens": 1, "time": "2026-01-02T00:00:00+00:00", "samples_us": [3.0, 2.0, 8.0]}]
+      """;
+  private static final String LLAMA =
+      """
+      [{"build_commit": "abc", "gpu_info": "GPU", "cpu_info": "CPU", "model_type": "llama 7B Q4_0",
+        "n_prompt": 0, "n_gen": 128, "n_depth": 512, "test_time": "2026-01-02T00:00:00Z",
+        "samples_ts": [300.0, 310.0, 290.0]}]
+      """;
+
+  @TempDir Path folder;
+
+  private static Measurement measured(
+      Kind kind,
+      String name,
+      Map<String, String> parameters,
+      String unit,
+      double value,
+      Work work) {
+    return Measurement.of(
+        kind,
+        name,
+        parameters,
+        unit,
+        Spread.of(value, value),
+        work,
+        Origin.MEASURED,
+        new Context(
+            new Machine("GPU", "580", "CPU", 2, "25"),
+            new Clocks(1980, 3201, 40),
+            new Run("abc", "command", "2026-01-02T03:04:05Z", "{}")));
+  }
+
+  private static List<Measurement> figures() throws IOException {
+    List<Measurement> all = new ArrayList<>();
+    all.add(measured(Kind.CEILING, "read", Map.of(), "GB/s", 4000, Work.NONE));
+    all.add(measured(Kind.CEILING, "fp16", Map.of(), "TFLOP/s", 750, Work.NONE));
+    for (String scheme : List.of("W4A16g128", "W2A16g128")) {
+      all.add(
+          measured(
+              Kind.KERNEL,
+              "gemv",
+              Map.of("scheme", scheme, "shape", "64x128", "tokens", "1"),
+              "us",
+              5,
+              new Work(10_000_000, 30_000_000)));
+      for (int batch : new int[] {1, 8}) {
+        all.add(
+            measured(
+                Kind.MODEL,
+                "decode",
+                Map.of(
+                    "model",
+                    "llama-2-7b",
+                    "scheme",
+                    scheme,
+                    "depth",
+                    "512",
+                    "tokens",
+                    "128",
+                    "batch",
+                    Integer.toString(batch)),
+                "tokens/s",
+                600 * batch,
+                new Work(3_800_000_000L, 0)));
+        all.add(
+            measured(
+                Kind.MEMORY,
+                "weights_and_cache",
+                Map.of(
+                    "model",
+                    "llama-2-7b",
+                    "scheme",
+                    scheme,
+                    "context",
+                    "8192",
+                    "batch",
+                    Integer.toString(batch)),
+                "bytes",
+                4e9 * batch,
+                Work.NONE));
+      }
+    }
+    for (String way : List.of("Plain", "Critical", "Jni")) {
+      all.add(measured(Kind.CALL, "DriverCalls.version" + way, Map.of(), "ns", 15, Work.NONE));
+    }
+    for (String way : List.of("Ffm", "Jni")) {
+      all.add(measured(Kind.CALL, "Launches.launch" + way, Map.of(), "ns", 3000, Work.NONE));
+    }
+    JsonMapper json = new JsonMapper();
+    all.addAll(Import.measurements(json.readTree(TORCH), "torch.json", "", "580"));
+    all.addAll(Import.measurements(json.readTree(LLAMA), "llama.json", "llama-2-7b", "580"));
+    return all;
+  }
+
+  @Test
+  void everyChartIsAPictureAndOnThePage() throws IOException {
+    Path page = folder.resolve("target/report.html");
+    Path charts = folder.resolve("charts");
+    Report.draw(figures(), charts, page);
+    String html = Files.readString(page);
+    List<Path> pictures;
+    try (Stream<Path> files = Files.list(charts)) {
+      pictures = files.sorted().toList();
+    }
+    assertEquals(
+        List.of(
+            "gpu-ffm-against-jni.png",
+            "gpu-latency-by-batch.png",
+            "gpu-launches.png",
+            "gpu-memory-by-scheme.png",
+            "gpu-roofline.png",
+            "gpu-speed-by-scheme.png"),
+        pictures.stream().map(path -> path.getFileName().toString()).toList());
+    for (Path picture : pictures) {
+      assertEquals(960, ImageIO.read(picture.toFile()).getWidth(), picture.toString());
+    }
+    assertEquals(6, html.split("data:image/png", -1).length - 1);
+    assertFalse(html.contains("http"), "the page needs nothing else");
+  }
+
+  @Test
+  void peersStandBesideOursWithARatioOfTheSameDay() throws IOException {
+    String html = Comparison.html(Figures.of("GPU", figures())).orElseThrow();
+    assertTrue(html.contains("PyTorch 2.11"), html);
+    assertTrue(html.contains("W4A16g128 1.67"), html); // 5 us against 3
+    assertTrue(html.contains("llama 7B Q4_0"), html);
+    assertTrue(html.contains("W4A16g128 0.50"), html); // 600 tokens/s against 300
+  }
+
+  @Test
+  void otherJsonIsRefused() {
+    IOException refusal =
+        assertThrows(
+            IOException.class,
+            () -> Import.measurements(new JsonMapper().readTree("[{}]"), "f.json", "", ""));
+    assertTrue(refusal.getMessage().startsWith("f.json: "), refusal.getMessage());
+  }
+
+  @Test
+  void devicesWithoutFiguresHaveNoCharts() {
+    assertEquals(List.of(), Charts.of(Figures.of("GPU", List.of())));
+  }
+}
