@@ -1,6 +1,15 @@
 package dev.nibble.bench;
 
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.nibble.quantizer.format.Checkpoint;
+import dev.nibble.quantizer.tensor.KvLayer;
+import dev.nibble.runtime.cache.KvCache;
+import dev.nibble.runtime.cuda.DeviceBuffer;
+import dev.nibble.runtime.cuda.DeviceRange;
+import dev.nibble.runtime.cuda.Event;
+import dev.nibble.runtime.cuda.Graph;
+import dev.nibble.runtime.cuda.Kernel;
+import dev.nibble.runtime.cuda.Stream;
 import dev.nibble.runtime.engine.Engine;
 import dev.nibble.runtime.engine.SamplingParameters;
 import dev.nibble.runtime.engine.Sequence;
@@ -8,21 +17,33 @@ import dev.nibble.runtime.model.Device;
 import dev.nibble.runtime.model.ModelOptions;
 import dev.nibble.runtime.model.ModelWeights;
 import java.io.IOException;
-import java.util.LinkedHashMap;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
-import java.util.SortedMap;
-import java.util.TreeMap;
 import org.openjdk.jol.info.ClassLayout;
 import org.openjdk.jol.info.GraphLayout;
 
 /**
- * What the runtime's objects take on the Java heap, by JOL, and what it plans outside of it. An
- * engine of the model that comes with the project, on the CPU.
+ * What the runtime's objects take on the Java heap, by JOL, and what an engine plans outside of it:
+ * the model that comes with the project, on the CPU. A program of its own, as JOL looks into
+ * records only with {@code -Djol.magicFieldOffset=true}.
  */
 public final class HotObjects {
   private static final int CONTEXT = 256;
   private static final ModelOptions OPTIONS =
-      ModelOptions.DEFAULT.withContextLength(CONTEXT).withSequences(2).withThreads(1);
+      ModelOptions.DEFAULT.withContextLength(CONTEXT).withSequences(1).withThreads(1);
+  private static final List<Class<?>> HOT =
+      List.of(
+          KvCache.class,
+          KvLayer.class,
+          Stream.class,
+          Graph.class,
+          Event.class,
+          Kernel.class,
+          DeviceBuffer.class,
+          DeviceRange.class);
+  private static final List<Class<?>> BOXES =
+      List.of(Integer.class, Long.class, Float.class, Double.class, Short.class, Byte.class);
 
   private HotObjects() {}
 
@@ -31,42 +52,53 @@ public final class HotObjects {
    *
    * @param name of what has it
    * @param parameters of that
+   * @param value bytes, or a count
+   * @param unit {@code bytes} or {@code objects}
    */
-  public record Size(String name, SortedMap<String, String> parameters) {
-    Size(String name, String... parameters) {
-      this(name, new TreeMap<>());
-      for (int i = 0; i < parameters.length; i += 2) {
-        this.parameters.put(parameters[i], parameters[i + 1]);
-      }
+  public record Size(String name, Map<String, String> parameters, long value, String unit) {}
+
+  /**
+   * Prints each size as a line of JSON.
+   *
+   * @param args none
+   * @throws IOException if the model cannot be read
+   */
+  public static void main(String[] args) throws IOException {
+    JsonMapper json = new JsonMapper();
+    for (Size size : measure()) {
+      System.out.println(json.writeValueAsString(size));
     }
   }
 
-  /**
-   * Makes an engine and looks into it.
-   *
-   * @return bytes
-   * @throws IOException if the model cannot be read
-   */
-  public static Map<Size, Long> measure() throws IOException {
-    Map<Size, Long> sizes = new LinkedHashMap<>();
+  static List<Size> measure() throws IOException {
+    List<Size> sizes = new ArrayList<>();
+    for (Class<?> hot : HOT) {
+      Map<String, String> name = Map.of("class", hot.getSimpleName());
+      sizes.add(new Size("object", name, ClassLayout.parseClass(hot).instanceSize(), "bytes"));
+    }
     try (Engine engine =
-            Engine.create(
-                ModelWeights.of(Checkpoint.open(SourceTree.model())), Device.cpu(), OPTIONS);
-        Sequence first = engine.open(SamplingParameters.GREEDY);
-        Sequence second = engine.open(SamplingParameters.GREEDY)) {
-      String context = Integer.toString(CONTEXT);
-      sizes.put(
-          new Size("engine.heap", "sequences", "2", "context", context),
-          GraphLayout.parseInstance(engine).totalSize());
-      sizes.put(
-          new Size("session.heap", "context", context),
-          GraphLayout.parseInstance(second).subtract(GraphLayout.parseInstance(engine)).totalSize()
-              + ClassLayout.parseInstance(second).instanceSize());
-      sizes.put(new Size("sequence.object"), ClassLayout.parseInstance(first).instanceSize());
-      sizes.put(new Size("cache.token", "bits", "32"), engine.memory().kvBytesPerToken());
-      sizes.put(new Size("weights.native"), engine.memory().weightBytes());
-      sizes.put(new Size("workspace"), engine.memory().workspaceBytes());
+        Engine.create(
+            ModelWeights.of(Checkpoint.open(SourceTree.model())), Device.cpu(), OPTIONS)) {
+      Map<String, String> context = Map.of("context", Integer.toString(CONTEXT));
+      GraphLayout alone = GraphLayout.parseInstance(engine);
+      sizes.add(new Size("engine.heap", context, alone.totalSize(), "bytes"));
+      try (Sequence sequence = engine.open(SamplingParameters.GREEDY)) {
+        int[] token = {engine.prefill(sequence, new int[] {1, 2, 3})};
+        engine.step(new Sequence[] {sequence}, 1, token);
+        GraphLayout both = GraphLayout.parseInstance(engine, sequence);
+        sizes.add(new Size("session.heap", context, both.totalSize() - alone.totalSize(), "bytes"));
+        sizes.add(new Size("session.boxes", Map.of(), boxes(both) - boxes(alone), "objects"));
+      }
+      sizes.add(
+          new Size(
+              "cache.token", Map.of("bits", "32"), engine.memory().kvBytesPerToken(), "bytes"));
+      sizes.add(new Size("weights.native", Map.of(), engine.memory().weightBytes(), "bytes"));
+      sizes.add(new Size("workspace.planned", context, engine.memory().workspaceBytes(), "bytes"));
     }
     return sizes;
+  }
+
+  private static long boxes(GraphLayout layout) {
+    return BOXES.stream().mapToLong(layout.getClassCounts()::count).sum();
   }
 }

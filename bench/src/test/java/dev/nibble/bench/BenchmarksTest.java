@@ -11,6 +11,8 @@ import dev.nibble.quantizer.tensor.ScalarOperations;
 import dev.nibble.quantizer.tensor.TensorOperations;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import java.util.stream.StreamSupport;
@@ -144,6 +146,19 @@ class BenchmarksTest {
             .toArray();
     assertEquals(prompt.path("last_top_ids").path(0).asInt(), ModelLoading.firstToken(ids));
     assertTrue(new ModelLoading().load() > 1 << 20);
+  }
+
+  @Test
+  void sessionsAreSmallAndHoldNoBoxes() throws IOException {
+    Map<String, Long> sizes = new HashMap<>();
+    HotObjects.measure().forEach(size -> sizes.merge(size.name(), size.value(), Long::sum));
+    long cache = 256 * sizes.get("cache.token");
+    assertEquals(8 * 2 * 2 * 64 * 4, sizes.get("cache.token"));
+    // The engine has taken the cache before a session opens, which adds its own state.
+    assertTrue(sizes.get("engine.heap") > cache, sizes.toString());
+    long session = sizes.get("session.heap");
+    assertTrue(session > 0 && session < 64 << 10, sizes.toString());
+    assertEquals(0, sizes.get("session.boxes"));
   }
 
   private static int[] tokens(String scheme, int batch) {

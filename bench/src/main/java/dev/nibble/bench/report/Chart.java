@@ -64,7 +64,7 @@ record Chart(String name, String caption, byte[] png) {
     style(chart.getStyler());
     chart.getStyler().setAvailableSpaceFill(0.8);
     chart.getStyler().setLabelsVisible(true);
-    chart.getStyler().setLabelsPosition(1);
+    chart.getStyler().setLabelsPosition(0.95);
     chart.getStyler().setLabelsFont(font(Font.PLAIN, 11));
     return chart;
   }
@@ -81,6 +81,8 @@ record Chart(String name, String caption, byte[] png) {
             .build();
     style(chart.getStyler());
     chart.getStyler().setMarkerSize(8);
+    chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideE);
+    chart.getStyler().setLegendLayout(Styler.LegendLayout.Vertical);
     return chart;
   }
 

@@ -3,6 +3,7 @@ package dev.nibble.bench.report;
 import dev.nibble.bench.result.Ceilings;
 import dev.nibble.bench.result.Measurement;
 import dev.nibble.bench.result.Measurement.Kind;
+import dev.nibble.bench.result.Measurement.Origin;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -38,7 +39,7 @@ final class Charts {
   private static Optional<Chart> roofline(Figures figures) {
     List<Measurement> kernels =
         figures.all().stream()
-            .filter(m -> m.kind() == Kind.KERNEL)
+            .filter(m -> m.kind() == Kind.KERNEL && m.origin() == Origin.MEASURED)
             .filter(m -> m.work().bytes() > 0 && m.work().operations() > 0)
             .filter(m -> m.value().median() > 0)
             .toList();

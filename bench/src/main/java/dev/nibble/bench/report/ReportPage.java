@@ -23,6 +23,8 @@ final class ReportPage {
   private ReportPage() {}
 
   static String of(Map<Figures, List<Chart>> devices) {
+    List<Measurement> all =
+        devices.keySet().stream().flatMap(figures -> figures.all().stream()).toList();
     StringBuilder page = new StringBuilder();
     page.append("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">")
         .append("<title>Nibble, measured</title><style>\n")
@@ -30,11 +32,13 @@ final class ReportPage {
         .append("</style></head><body>\n<h1>Nibble, measured</h1>\n")
         .append("<p>Medians, with least and most of the samples. A share is of the device's own")
         .append(" ceiling, measured by the same suite.</p>\n");
-    devices.forEach((figures, charts) -> device(page, figures, charts));
+    devices.forEach((figures, charts) -> device(page, figures, charts, all));
+    MemoryTable.html(all).ifPresent(page::append);
     return page.append("</body></html>\n").toString();
   }
 
-  private static void device(StringBuilder page, Figures figures, List<Chart> charts) {
+  private static void device(
+      StringBuilder page, Figures figures, List<Chart> charts, List<Measurement> all) {
     page.append("<h2>").append(escaped(figures.device())).append("</h2>\n");
     for (Chart chart : charts) {
       page.append("<figure><img alt=\"")
@@ -45,6 +49,7 @@ final class ReportPage {
           .append(escaped(chart.caption()))
           .append("</figcaption></figure>\n");
     }
+    DeploymentTable.html(figures, all).ifPresent(page::append);
     Comparison.html(figures).ifPresent(page::append);
     for (Kind kind : Kind.values()) {
       List<Measurement> rows = figures.all().stream().filter(m -> m.kind() == kind).toList();

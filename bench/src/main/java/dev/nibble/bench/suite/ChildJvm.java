@@ -32,11 +32,19 @@ final class ChildJvm {
     }
   }
 
-  /** Runs one to its end. */
-  static Outcome run(String mainClass, List<String> arguments) throws IOException {
+  /**
+   * Runs one to its end.
+   *
+   * @param flags of its JVM, beside those every program of ours needs
+   * @param mainClass the program
+   * @param arguments of it
+   */
+  static Outcome run(List<String> flags, String mainClass, List<String> arguments)
+      throws IOException {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.addAll(FLAGS);
+    command.addAll(flags);
     command.add("-cp");
     command.add(System.getProperty("java.class.path"));
     command.add(mainClass);

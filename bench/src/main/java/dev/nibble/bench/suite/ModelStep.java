@@ -74,7 +74,7 @@ record ModelStep(
     if (device.startsWith("cuda")) {
       session.requireGpu();
     }
-    ChildJvm.Outcome outcome = ChildJvm.run(PROGRAM, arguments());
+    ChildJvm.Outcome outcome = ChildJvm.run(List.of(), PROGRAM, arguments());
     if (outcome.exitCode() == UNAVAILABLE) {
       throw new LeftOutException(outcome.complaint());
     }
@@ -119,7 +119,7 @@ record ModelStep(
                 Work.NONE));
       }
     }
-    for (String figure : List.of("rss_bytes", "device_bytes")) {
+    for (String figure : List.of("rss_bytes", "planned_bytes", "device_bytes")) {
       if (result.path(figure).asLong() > 0) {
         found.add(
             measurement(

@@ -115,7 +115,9 @@ final class BenchCommand implements Callable<Integer> {
     try (Engine engine = Engine.create(weights, selection.device(), options)) {
       List<BenchResult> results = measure(engine, tests);
       int used = threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
-      print(new BenchTable(subject, engine.device(), used, results));
+      print(
+          new BenchTable(
+              subject, engine.device(), used, engine.memory(), PeakMemory.bytes(), results));
     }
     return ExitCode.OK.number();
   }
@@ -194,7 +196,10 @@ final class BenchCommand implements Callable<Integer> {
       return;
     }
     switch (form) {
-      case MD -> host.results().text(table.markdown());
+      case MD -> {
+        host.results().text(table.markdown());
+        host.messages().print(table.notes());
+      }
       case CSV -> host.results().text(table.csv());
       case JSON -> host.results().json(table.records());
     }

@@ -8,12 +8,21 @@ import java.util.stream.DoubleStream;
  *
  * @param test the measurement
  * @param nanos time of each run
+ * @param callNanos time of each prefill, which is that to a sequence's first token, or of each
+ *     decode step, in which every sequence gets a token
  */
 @SuppressWarnings("ArrayRecordComponent") // samples, never compared
-record BenchResult(BenchTest test, long[] nanos) {
+record BenchResult(BenchTest test, long[] nanos, long[] callNanos) {
   /** Speed of each run, in tokens a second. */
   double[] speeds() {
     return Arrays.stream(nanos).mapToDouble(n -> test.tokens() * 1e9 / n).toArray();
+  }
+
+  /** The time that this share of the calls does not exceed. */
+  long percentileNanos(double share) {
+    long[] sorted = callNanos.clone();
+    Arrays.sort(sorted);
+    return sorted[Math.max(0, (int) Math.ceil(share * sorted.length) - 1)];
   }
 
   double meanNanos() {

@@ -14,8 +14,10 @@ import java.util.stream.Stream;
  * @param scheme what it runs at
  * @param bytes size of its tensors
  * @param parameters weights of its matrices
+ * @param stepBytes of its tensors that a decode step reads: all but the embedding, unless the head
+ *     is that
  */
-record BenchSubject(String model, QuantScheme scheme, long bytes, long parameters) {
+record BenchSubject(String model, QuantScheme scheme, long bytes, long parameters, long stepBytes) {
   static BenchSubject of(String name, ModelWeights weights) {
     long parameters =
         weights.blocks().stream()
@@ -25,7 +27,12 @@ record BenchSubject(String model, QuantScheme scheme, long bytes, long parameter
             + size(weights.embedding())
             + weights.positions().map(BenchSubject::size).orElse(0L)
             + (weights.config().tiedEmbeddings() ? 0 : size(weights.head().weights()));
-    return new BenchSubject(name, weights.config().scheme(), weights.bytes(), parameters);
+    boolean headIsEmbedding = weights.head().weights().equals(weights.embedding());
+    long unread =
+        (headIsEmbedding ? 0 : weights.embedding().data().byteSize())
+            + weights.positions().map(table -> table.data().byteSize()).orElse(0L);
+    return new BenchSubject(
+        name, weights.config().scheme(), weights.bytes(), parameters, weights.bytes() - unread);
   }
 
   private static Stream<Linear> linears(Block block) {

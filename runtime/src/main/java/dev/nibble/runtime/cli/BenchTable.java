@@ -1,7 +1,9 @@
 package dev.nibble.runtime.cli;
 
+import dev.nibble.runtime.engine.MemoryPlan;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -13,9 +15,17 @@ import java.util.stream.Collectors;
  * @param subject what was measured
  * @param backend what it ran on
  * @param threads CPU threads
+ * @param memory what the engine planned
+ * @param peakBytes most memory of the host that the process held
  * @param results the measurements
  */
-record BenchTable(BenchSubject subject, String backend, int threads, List<BenchResult> results) {
+record BenchTable(
+    BenchSubject subject,
+    String backend,
+    int threads,
+    MemoryPlan memory,
+    long peakBytes,
+    List<BenchResult> results) {
   /** Forms of the table. */
   enum Form {
     MD,
@@ -26,7 +36,9 @@ record BenchTable(BenchSubject subject, String backend, int threads, List<BenchR
   /** A table for people, the names of the columns first. */
   String markdown() {
     List<List<String>> rows = new ArrayList<>();
-    rows.add(List.of("model", "size", "params", "backend", "threads", "test", "t/s"));
+    rows.add(
+        List.of(
+            "model", "size", "params", "backend", "threads", "test", "t/s", "ms p50 / p95 / p99"));
     for (BenchResult result : results) {
       rows.add(
           List.of(
@@ -37,7 +49,13 @@ record BenchTable(BenchSubject subject, String backend, int threads, List<BenchR
               Integer.toString(threads),
               result.test().name(),
               String.format(
-                  Locale.ROOT, "%.2f ± %.2f", result.meanSpeed(), result.speedDeviation())));
+                  Locale.ROOT, "%.2f ± %.2f", result.meanSpeed(), result.speedDeviation()),
+              String.format(
+                  Locale.ROOT,
+                  "%.3f / %.3f / %.3f",
+                  result.percentileNanos(0.5) / 1e6,
+                  result.percentileNanos(0.95) / 1e6,
+                  result.percentileNanos(0.99) / 1e6)));
     }
     StringBuilder text = new StringBuilder();
     for (int r = 0; r < rows.size(); r++) {
@@ -53,6 +71,17 @@ record BenchTable(BenchSubject subject, String backend, int threads, List<BenchR
       }
     }
     return text.toString();
+  }
+
+  /** What the columns do not tell, for people. */
+  String notes() {
+    return String.format(
+        Locale.ROOT,
+        "ms: of a prefill, which is the time to the first token, or of a decode step.%n"
+            + "memory: %s planned on %s, %s resident on the host at most.%n",
+        Quantities.bytes(memory.totalBytes()),
+        backend,
+        Quantities.bytes(peakBytes));
   }
 
   private static String padded(List<List<String>> rows, int row, int column) {
@@ -90,11 +119,30 @@ record BenchTable(BenchSubject subject, String backend, int threads, List<BenchR
       fields.put("stddev_ns", Math.round(result.nanosDeviation()));
       fields.put("avg_ts", result.meanSpeed());
       fields.put("stddev_ts", result.speedDeviation());
+      fields.put("p50_ns", result.percentileNanos(0.5));
+      fields.put("p95_ns", result.percentileNanos(0.95));
+      fields.put("p99_ns", result.percentileNanos(0.99));
+      if (result.test().promptTokens() > 0) {
+        fields.put("first_token_ns", result.percentileNanos(0.5));
+      } else {
+        fields.put("read_bytes", readBytes(result.test()));
+      }
+      fields.put("planned_bytes", memory.totalBytes());
+      fields.put("rss_bytes", peakBytes);
       fields.put("samples_ns", result.nanos());
       fields.put("samples_ts", result.speeds());
       records.add(fields);
     }
     return records;
+  }
+
+  /** What a step in the middle of a test must read: weights, and the caches so far. */
+  private long readBytes(BenchTest test) {
+    long tokens = test.depth() + test.generatedTokens() / 2L;
+    return Math.addExact(
+        subject.stepBytes(),
+        Math.multiplyExact(
+            memory.kvBytesPerToken(), Math.multiplyExact(tokens, (long) test.batch())));
   }
 
   /** The records without the samples, one a line, values in quotes as llama-bench writes them. */
@@ -104,11 +152,13 @@ record BenchTable(BenchSubject subject, String backend, int threads, List<BenchR
       record.remove("samples_ns");
       record.remove("samples_ts");
     }
-    StringBuilder text =
-        new StringBuilder(String.join(",", records.getFirst().keySet())).append('\n');
+    LinkedHashSet<String> columns = new LinkedHashSet<>();
+    records.forEach(record -> columns.addAll(record.keySet()));
+    StringBuilder text = new StringBuilder(String.join(",", columns)).append('\n');
     for (Map<String, Object> record : records) {
       text.append(
-              record.values().stream()
+              columns.stream()
+                  .map(column -> record.getOrDefault(column, ""))
                   .map(value -> '"' + value.toString().replace("\"", "\"\"") + '"')
                   .collect(Collectors.joining(",")))
           .append('\n');

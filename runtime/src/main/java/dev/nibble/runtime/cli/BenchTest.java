@@ -52,14 +52,16 @@ record BenchTest(int promptTokens, int generatedTokens, int depth, int batch) {
       int[] prompt = ids(random, promptTokens, engine.vocabSize());
       int[] tokens = ids(random, batch, engine.vocabSize());
       long warmUpEnd = System.nanoTime() + warmUpNanos;
+      long[] ignored = new long[calls()];
       do {
-        once(engine, sequences, prompt, tokens);
+        once(engine, sequences, prompt, tokens, ignored, 0);
       } while (System.nanoTime() - warmUpEnd < 0);
       long[] nanos = new long[repetitions];
+      long[] callNanos = new long[Math.multiplyExact(repetitions, calls())];
       for (int i = 0; i < repetitions; i++) {
-        nanos[i] = once(engine, sequences, prompt, tokens);
+        nanos[i] = once(engine, sequences, prompt, tokens, callNanos, i * calls());
       }
-      return new BenchResult(this, nanos);
+      return new BenchResult(this, nanos, callNanos);
     } finally {
       for (Sequence sequence : sequences) {
         if (sequence != null) {
@@ -69,21 +71,30 @@ record BenchTest(int promptTokens, int generatedTokens, int depth, int batch) {
     }
   }
 
-  private long once(Engine engine, Sequence[] sequences, int[] prompt, int[] tokens) {
+  /** Calls of the engine in a run: a prefill of each sequence, or the decode steps. */
+  private int calls() {
+    return promptTokens > 0 ? batch : generatedTokens;
+  }
+
+  /** Time of a run, and into an array the time of each of its calls. */
+  private long once(
+      Engine engine, Sequence[] sequences, int[] prompt, int[] tokens, long[] calls, int at) {
     for (Sequence sequence : sequences) {
       sequence.truncate(depth);
     }
     long start = System.nanoTime();
-    if (promptTokens > 0) {
-      for (Sequence sequence : sequences) {
-        engine.prefill(sequence, prompt);
-      }
-    } else {
-      for (int i = 0; i < generatedTokens; i++) {
+    long before = start;
+    for (int i = 0; i < calls(); i++) {
+      if (promptTokens > 0) {
+        engine.prefill(sequences[i], prompt);
+      } else {
         engine.step(sequences, batch, tokens);
       }
+      long now = System.nanoTime();
+      calls[at + i] = now - before;
+      before = now;
     }
-    return System.nanoTime() - start;
+    return before - start;
   }
 
   private static int[] ids(Random random, int count, int vocabulary) {

@@ -8,12 +8,15 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.runtime.NpyArray;
+import dev.nibble.runtime.engine.MemoryPlan;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -140,7 +143,8 @@ class CommandsTest {
     };
     List<String> table = Invocation.of(args).out().lines().toList();
     assertEquals(
-        List.of("model", "size", "params", "backend", "threads", "test", "t/s"),
+        List.of(
+            "model", "size", "params", "backend", "threads", "test", "t/s", "ms p50 / p95 / p99"),
         cells(table.get(0)));
     List<String> prefill = cells(table.get(2));
     assertEquals("books-8m W16A16 H16", prefill.getFirst());
@@ -159,16 +163,32 @@ class CommandsTest {
 
   @Test
   void benchFormsAgree() {
-    BenchResult result = new BenchResult(new BenchTest(0, 10, 0, 1), new long[] {1_000, 3_000});
+    BenchResult result =
+        new BenchResult(
+            new BenchTest(0, 10, 4, 3),
+            new long[] {3_000, 9_000},
+            LongStream.rangeClosed(1, 20).map(i -> (i * 8 % 21) * 1_000_000).toArray());
     assertEquals(6_666_666.67, result.meanSpeed(), 0.01);
-    assertEquals(1414.21, result.nanosDeviation(), 0.01);
+    assertEquals(4242.64, result.nanosDeviation(), 0.01);
     BenchSubject subject =
-        new BenchSubject("toy", QuantScheme.parse("W4A16g128H8"), 1L << 30, 6_740_000_000L);
-    BenchTable table = new BenchTable(subject, "cpu", 2, List.of(result));
+        new BenchSubject("toy", QuantScheme.parse("W4A16g128H8"), 1L << 30, 6_740_000_000L, 900L);
+    MemoryPlan memory = new MemoryPlan(64, 3, 1000, 10, 5);
+    BenchTable table = new BenchTable(subject, "cpu", 2, memory, 77, List.of(result));
     assertEquals(
         List.of(
-            "toy W4A16g128H8", "1.00 GiB", "6.74 B", "cpu", "2", "tg10", "6666666.67 ± 4714045.21"),
+            "toy W4A16g128H8",
+            "1.00 GiB",
+            "6.74 B",
+            "cpu",
+            "2",
+            "tg10 @ d4 x 3",
+            "6666666.67 ± 4714045.21",
+            "10.000 / 19.000 / 20.000"),
         cells(table.markdown().lines().skip(2).findFirst().orElseThrow()));
+    Map<String, Object> record = table.records().getFirst();
+    assertEquals(900L + 10 * 3 * (4 + 5), record.get("read_bytes"));
+    assertEquals(77L, record.get("rss_bytes"));
+    assertEquals(memory.totalBytes(), record.get("planned_bytes"));
     List<String> csv = table.csv().lines().toList();
     assertTrue(csv.get(0).startsWith("model_type,model_size,"), csv.get(0));
     assertTrue(csv.get(1).startsWith("\"toy W4A16g128H8\",\"1073741824\","), csv.get(1));
