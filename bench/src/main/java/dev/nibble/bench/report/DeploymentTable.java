@@ -49,7 +49,13 @@ final class DeploymentTable {
         cell(html, find(all, "weights", model, scheme, Origin.PUBLISHED, _ -> true), GIGA);
         cell(
             html,
-            find(own.all(), "decode.planned", model, scheme, Origin.MEASURED, DeploymentTable::isBase),
+            find(
+                own.all(),
+                "decode.planned",
+                model,
+                scheme,
+                Origin.MEASURED,
+                DeploymentTable::isBase),
             GIGA);
         cell(html, find(all, "running", model, scheme, Origin.PUBLISHED, _ -> true), GIGA);
         cell(html, speed, 1);

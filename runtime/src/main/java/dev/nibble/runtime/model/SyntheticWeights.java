@@ -9,9 +9,15 @@ import dev.nibble.quantizer.format.PackedLayout;
 import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.quantizer.format.QuantizationConfig;
 import dev.nibble.quantizer.tensor.WeightMatrix;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
@@ -180,15 +186,29 @@ final class SyntheticWeights {
     return new WeightMatrix.Packed(layout, codes, scales, zeros);
   }
 
-  /** Segments without contents lie where nothing is, each at a place of its own. */
-  @SuppressWarnings("restricted")
   private MemorySegment allocate(long size) {
-    long at = Math.addExact(bytes, ALIGNMENT);
     bytes = Math.addExact(bytes, size);
     return switch (contents) {
       case RANDOM -> arena.allocate(size, ALIGNMENT);
-      case NONE -> MemorySegment.ofAddress(at).reinterpret(size, arena, null);
+      case NONE -> reserve(size);
     };
+  }
+
+  /** Addresses without memory: a file that takes no room is mapped and never touched. */
+  private MemorySegment reserve(long size) {
+    try {
+      Path hole = Files.createTempFile("nibble", ".sizes");
+      try (FileChannel file =
+          FileChannel.open(
+              hole,
+              StandardOpenOption.READ,
+              StandardOpenOption.WRITE,
+              StandardOpenOption.DELETE_ON_CLOSE)) {
+        return file.map(FileChannel.MapMode.READ_WRITE, 0, size, arena);
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException("a file of " + size + " bytes without contents", e);
+    }
   }
 
   private void fill(MemorySegment segment, long and, long or) {
