@@ -2,6 +2,7 @@ package dev.nibble.quantizer.method;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.quantizer.calibration.QuantizedLinear;
@@ -42,6 +43,11 @@ class ErrorFeedbackTest {
             nearest,
             new ErrorFeedback(natural(), factor, NO_DRIFT, range, 128)
                 .round(weights, layout, symmetric, workers));
+        double[] correlated = Gptq.factor(hessian(inputs), natural(), workers);
+        QuantizedLinear other =
+            new ErrorFeedback(natural(), correlated, NO_DRIFT, range, 128)
+                .round(weights, layout, symmetric, workers);
+        assertFalse(Arrays.equals(nearest.codes(), other.codes()), "correlated inputs must matter");
       }
       // An order of the columns must not matter either when nothing is handed on.
       int[] turned = IntStream.range(0, COLUMNS).map(i -> COLUMNS - 1 - i).toArray();

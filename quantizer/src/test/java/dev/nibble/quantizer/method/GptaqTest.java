@@ -2,6 +2,7 @@ package dev.nibble.quantizer.method;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.quantizer.calibration.BlockTask;
@@ -11,6 +12,7 @@ import dev.nibble.quantizer.format.PackedLayout;
 import dev.nibble.quantizer.tensor.WorkerThreads;
 import java.io.IOException;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -101,6 +103,23 @@ class GptaqTest {
         differs |= !Arrays.equals(expected.get(role).codes(), other.get(role).codes());
       }
       assertTrue(differs, "the drift must change some code");
+    }
+  }
+
+  /**
+   * The first site of a first block reads the full-precision model's own inputs; later ones not.
+   */
+  @Test
+  void withoutDriftIsGptq() throws IOException {
+    try (SampleBlock sample = new SampleBlock("llama3")) {
+      BlockTask task = sample.task(sample.block, "W3A16");
+      Map<LinearRole, QuantizedLinear> expected = linears(Gptq.DEFAULT, task);
+      Map<LinearRole, QuantizedLinear> found = linears(Gptaq.DEFAULT, task);
+      for (LinearRole role : List.of(LinearRole.QUERY, LinearRole.KEY, LinearRole.VALUE)) {
+        assertArrayEquals(expected.get(role).codes(), found.get(role).codes(), role.name());
+      }
+      byte[] down = expected.get(LinearRole.DOWN).codes();
+      assertFalse(Arrays.equals(down, found.get(LinearRole.DOWN).codes()), "there is a drift");
     }
   }
 

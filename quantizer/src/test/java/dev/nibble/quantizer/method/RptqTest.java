@@ -57,6 +57,30 @@ class RptqTest {
     }
   }
 
+  /** R2 moves the rows of queries and keys; with RoPE it is no order of a head's channels. */
+  @ParameterizedTest
+  @ValueSource(strings = {"llama3", "opt"})
+  void queriesAndKeysMoveInPairsUnderRope(String model) throws IOException {
+    try (Checkpoint source = Checkpoint.open(FolderQuantizerTest.tiny(model))) {
+      ModelConfig config = source.config();
+      TransformerBlock block = TransformerBlock.load(source, config, 1);
+      BlockOrder rest = shuffledInside(config);
+      Random random = new Random(SEED);
+      BlockOrder order =
+          new BlockOrder(
+              rest.attention(),
+              IntStream.range(0, config.kvHeads())
+                  .mapToObj(h -> shuffled(random, config.headDim()))
+                  .toArray(int[][]::new),
+              rest.values(),
+              rest.mlp(),
+              rest.inner());
+      double moved = difference(block, order.apply(block));
+      assertEquals(config.rope().isPresent(), moved > 1e-3, model + ": " + moved);
+      assertTrue(config.rope().isPresent() || moved < 1e-6, model + ": " + moved);
+    }
+  }
+
   @Test
   void oneClusterIsStaticPerTensor() throws IOException {
     Random random = new Random(SEED);
