@@ -38,7 +38,7 @@ class ArchitectureTest {
    */
   private static final Map<String, Set<String>> ALLOWED =
       Map.ofEntries(
-          Map.entry("kernels", Set.of()),
+          Map.entry("kernels", Set.of("org.tukaani.xz")),
           Map.entry("bindings", Set.of()),
           Map.entry("quantizer.format", Set.of("com.fasterxml.jackson")),
           Map.entry("quantizer.tokenizer", Set.of("quantizer.format", "com.fasterxml.jackson")),
@@ -53,7 +53,9 @@ class ArchitectureTest {
                   "quantizer.format",
                   "quantizer.tensor",
                   "quantizer.tokenizer")),
-          Map.entry("runtime.cuda", Set.of("bindings.cuda", "kernels")),
+          Map.entry(
+              "runtime.cuda",
+              Set.of("bindings.cuda", "bindings.nvml", "bindings.cublaslt", "kernels")),
           Map.entry(
               "runtime.kernel",
               Set.of("bindings.kernels", "kernels", "runtime.cuda", "quantizer.format")),

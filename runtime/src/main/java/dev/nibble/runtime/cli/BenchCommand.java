@@ -112,12 +112,19 @@ final class BenchCommand implements Callable<Integer> {
     ModelOptions options = new ModelOptions(context, sequences, threads);
     ModelWeights weights = weights();
     BenchSubject subject = BenchSubject.of(name(), weights);
-    try (Engine engine = Engine.create(weights, selection.device(), options)) {
-      List<BenchResult> results = measure(engine, tests);
+    try (DeviceMemoryWatch watch = DeviceMemoryWatch.of(selection.device());
+        Engine engine = Engine.create(weights, selection.device(), options)) {
+      List<BenchResult> results = measure(engine, tests, watch);
       int used = threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
       print(
           new BenchTable(
-              subject, engine.device(), used, engine.memory(), PeakMemory.bytes(), results));
+              subject,
+              engine.device(),
+              used,
+              engine.memory(),
+              PeakMemory.bytes(),
+              watch.most(engine.device()),
+              results));
     }
     return ExitCode.OK.number();
   }
@@ -179,11 +186,13 @@ final class BenchCommand implements Callable<Integer> {
             .orElse(DefaultModel.NAME);
   }
 
-  private List<BenchResult> measure(Engine engine, List<BenchTest> tests) {
+  private List<BenchResult> measure(
+      Engine engine, List<BenchTest> tests, DeviceMemoryWatch watch) {
     List<BenchResult> results = new ArrayList<>();
     try (ProgressLine progress = new ProgressLine(host)) {
       for (BenchTest test : tests) {
         results.add(test.run(engine, TimeUnit.SECONDS.toNanos(warmUp), repetitions));
+        watch.look();
         progress.at(results.size(), tests.size(), test.name());
       }
     }

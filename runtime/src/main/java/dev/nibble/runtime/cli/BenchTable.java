@@ -7,6 +7,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.OptionalLong;
 import java.util.stream.Collectors;
 
 /**
@@ -17,6 +18,7 @@ import java.util.stream.Collectors;
  * @param threads CPU threads
  * @param memory what the engine planned
  * @param peakBytes most memory of the host that the process held
+ * @param deviceBytes most memory of a GPU that came into use, if NVML tells it
  * @param results the measurements
  */
 record BenchTable(
@@ -25,6 +27,7 @@ record BenchTable(
     int threads,
     MemoryPlan memory,
     long peakBytes,
+    OptionalLong deviceBytes,
     List<BenchResult> results) {
   /** Forms of the table. */
   enum Form {
@@ -78,9 +81,12 @@ record BenchTable(
     return String.format(
         Locale.ROOT,
         "ms: of a prefill, which is the time to the first token, or of a decode step.%n"
-            + "memory: %s planned on %s, %s resident on the host at most.%n",
+            + "memory: %s planned on %s%s, %s resident on the host at most.%n",
         Quantities.bytes(memory.totalBytes()),
         backend,
+        deviceBytes.isPresent()
+            ? ", " + Quantities.bytes(deviceBytes.getAsLong()) + " in use there at most"
+            : "",
         Quantities.bytes(peakBytes));
   }
 
@@ -129,6 +135,7 @@ record BenchTable(
       }
       fields.put("planned_bytes", memory.totalBytes());
       fields.put("rss_bytes", peakBytes);
+      deviceBytes.ifPresent(bytes -> fields.put("device_bytes", bytes));
       fields.put("samples_ns", result.nanos());
       fields.put("samples_ts", result.speeds());
       records.add(fields);

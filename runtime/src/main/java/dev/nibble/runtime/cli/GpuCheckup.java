@@ -2,9 +2,13 @@ package dev.nibble.runtime.cli;
 
 import dev.nibble.kernels.KernelImage;
 import dev.nibble.kernels.KernelImages;
+import dev.nibble.runtime.cuda.CublasLt;
 import dev.nibble.runtime.cuda.CudaDevices;
 import dev.nibble.runtime.cuda.CudaStatus;
+import dev.nibble.runtime.cuda.DeviceMonitor;
 import dev.nibble.runtime.cuda.DeviceProperties;
+import dev.nibble.runtime.cuda.DeviceReading;
+import dev.nibble.runtime.cuda.NvmlException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -21,9 +25,18 @@ final class GpuCheckup {
     if (status instanceof CudaStatus.Ready ready) {
       for (DeviceProperties device : ready.devices()) {
         findings.add(Finding.good("cuda:" + device.ordinal(), describe(device)));
+        findings.add(reading(device));
       }
     }
     findings.add(kernels());
+    if (status instanceof CudaStatus.Ready) {
+      findings.add(
+          Finding.good(
+              "cuBLASLt",
+              CublasLt.version()
+                  .map(version -> "version " + version + ", for measurements alone")
+                  .orElse("not installed; only measurements would use it")));
+    }
     return findings;
   }
 
@@ -36,6 +49,34 @@ final class GpuCheckup {
         Quantities.bytes(device.memoryBytes()),
         device.multiprocessors(),
         device.imageArchitecture().orElse("none"));
+  }
+
+  private static Finding reading(DeviceProperties device) {
+    String subject = "nvml:" + device.ordinal();
+    try (DeviceMonitor monitor = DeviceMonitor.open(device).orElse(null)) {
+      if (monitor == null) {
+        return new Finding(
+            subject,
+            "NVML is not installed",
+            "models run without it; it tells clocks, temperature and memory, and comes with the"
+                + " driver");
+      }
+      DeviceReading reading = monitor.read();
+      return Finding.good(
+          subject,
+          String.format(
+              Locale.ROOT,
+              "driver %s, %s of %s in use, clocks %d MHz and memory's %d MHz, %d °C",
+              reading.driver(),
+              Quantities.bytes(reading.usedBytes()),
+              Quantities.bytes(reading.totalBytes()),
+              reading.multiprocessorMegahertz(),
+              reading.memoryMegahertz(),
+              reading.celsius()));
+    } catch (NvmlException e) {
+      return new Finding(
+          subject, e.getMessage(), "models run without NVML; see what nvidia-smi says");
+    }
   }
 
   private static Finding kernels() {

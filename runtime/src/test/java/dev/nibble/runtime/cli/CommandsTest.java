@@ -16,6 +16,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.OptionalLong;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -173,7 +174,7 @@ class CommandsTest {
     BenchSubject subject =
         new BenchSubject("toy", QuantScheme.parse("W4A16g128H8"), 1L << 30, 6_740_000_000L, 900L);
     MemoryPlan memory = new MemoryPlan(64, 3, 1000, 10, 5);
-    BenchTable table = new BenchTable(subject, "cpu", 2, memory, 77, List.of(result));
+    BenchTable table = new BenchTable(subject, "cpu", 2, memory, 77, OptionalLong.of(6L << 30), List.of(result));
     assertEquals(
         List.of(
             "toy W4A16g128H8",
@@ -188,6 +189,8 @@ class CommandsTest {
     Map<String, Object> record = table.records().getFirst();
     assertEquals(900L + 10 * 3 * (4 + 5), record.get("read_bytes"));
     assertEquals(77L, record.get("rss_bytes"));
+    assertEquals(6L << 30, record.get("device_bytes"));
+    assertTrue(table.notes().contains("6.00 GiB in use there"), table.notes());
     assertEquals(memory.totalBytes(), record.get("planned_bytes"));
     List<String> csv = table.csv().lines().toList();
     assertTrue(csv.get(0).startsWith("model_type,model_size,"), csv.get(0));

@@ -33,7 +33,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 @GpuTest
 class CudaMethodsGpuTest {
   private static final long SEED = Long.getLong("tests.seed", 20_261_122L);
-  private static final int TOKENS = 70;
+  private static final int TOKENS = 60;
 
   /** Squared error of logits over squares. */
   private static final double ERROR = 2e-3;
@@ -116,7 +116,7 @@ class CudaMethodsGpuTest {
   private static void check(Path packed, int[] tokens, float[] expected, String what)
       throws IOException {
     String seed = what + ", -Dtests.seed=" + SEED;
-    ModelOptions options = new ModelOptions(128, 5, 0);
+    ModelOptions options = new ModelOptions(64, 5, 0);
     try (Engine gpu = TestModels.engine(packed, Device.cuda(0), options)) {
       double error = error(expected, TestModels.logits(gpu, tokens));
       assertTrue(error <= ERROR, () -> seed + ": error " + error);

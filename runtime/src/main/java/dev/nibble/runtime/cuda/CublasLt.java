@@ -1,0 +1,215 @@
+package dev.nibble.runtime.cuda;
+
+import dev.nibble.bindings.cublaslt.cublasLtMatmulAlgo_t;
+import dev.nibble.bindings.cublaslt.cublasLtMatmulHeuristicResult_t;
+import dev.nibble.bindings.cublaslt.cublaslt_constants;
+import dev.nibble.bindings.cublaslt.cublaslt_h;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.Optional;
+
+/**
+ * Products of fp16 matrices by cuBLASLt, for measurements to stand beside: no model runs on it. The
+ * library belongs to the CUDA toolkit and may be absent. Used by one thread at a time.
+ */
+public final class CublasLt implements AutoCloseable {
+  static final String LIBRARY = "libcublasLt.so.13";
+  private static final long WORKSPACE_BYTES = 32L << 20;
+
+  private final Arena arena = Arena.ofShared();
+  private final MemorySegment handle;
+  private final DeviceBuffer workspace;
+  private final MemorySegment one = arena.allocateFrom(ValueLayout.JAVA_FLOAT, 1f);
+  private final MemorySegment zero = arena.allocateFrom(ValueLayout.JAVA_FLOAT, 0f);
+  private boolean closed;
+
+  private CublasLt(Device device) {
+    MemorySegment out = arena.allocate(ValueLayout.ADDRESS);
+    check("cublasLtCreate", cublaslt_h.cublasLtCreate(out));
+    handle = out.get(ValueLayout.ADDRESS, 0);
+    workspace = device.allocate(WORKSPACE_BYTES);
+  }
+
+  /**
+   * Looks for the library.
+   *
+   * @return its version, such as 130100, empty if it cannot be loaded
+   */
+  public static Optional<Long> version() {
+    return NativeDriver.canLoad(LIBRARY)
+        ? Optional.of(cublaslt_h.cublasLtGetVersion())
+        : Optional.empty();
+  }
+
+  /**
+   * Opens the library on a device.
+   *
+   * @param device current on this thread; closed after this
+   * @return the library, empty if it cannot be loaded
+   * @throws CublasLtException if it refuses
+   */
+  public static Optional<CublasLt> open(Device device) {
+    return version().map(_ -> new CublasLt(device));
+  }
+
+  /** A product of one shape, with the algorithm that the library advises. */
+  public final class Product implements AutoCloseable {
+    private final MemorySegment description;
+    private final MemorySegment weights;
+    private final MemorySegment inputs;
+    private final MemorySegment outputs;
+    private final MemorySegment algorithm;
+
+    private Product(int tokens, int rows, int columns) {
+      description =
+          create(
+              "cublasLtMatmulDescCreate",
+              out ->
+                  cublaslt_h.cublasLtMatmulDescCreate(
+                      out,
+                      cublaslt_constants.CUBLAS_COMPUTE_32F(),
+                      cublaslt_constants.CUDA_R_32F()));
+      // The library counts columns first: W is [columns, rows] to it, and is transposed.
+      MemorySegment transposed =
+          arena.allocateFrom(ValueLayout.JAVA_INT, cublaslt_constants.CUBLAS_OP_T());
+      check(
+          "cublasLtMatmulDescSetAttribute",
+          cublaslt_h.cublasLtMatmulDescSetAttribute(
+              description,
+              cublaslt_constants.CUBLASLT_MATMUL_DESC_TRANSA(),
+              transposed,
+              Integer.BYTES));
+      weights = layout(columns, rows);
+      inputs = layout(columns, tokens);
+      outputs = layout(rows, tokens);
+      algorithm = advised();
+    }
+
+    private MemorySegment advised() {
+      MemorySegment preference =
+          create("cublasLtMatmulPreferenceCreate", cublaslt_h::cublasLtMatmulPreferenceCreate);
+      try {
+        check(
+            "cublasLtMatmulPreferenceSetAttribute",
+            cublaslt_h.cublasLtMatmulPreferenceSetAttribute(
+                preference,
+                cublaslt_constants.CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES(),
+                arena.allocateFrom(ValueLayout.JAVA_LONG, WORKSPACE_BYTES),
+                Long.BYTES));
+        MemorySegment result = cublasLtMatmulHeuristicResult_t.allocate(arena);
+        check(
+            "cublasLtMatmulAlgoGetHeuristic",
+            cublaslt_h.cublasLtMatmulAlgoGetHeuristic(
+                handle,
+                description,
+                weights,
+                inputs,
+                outputs,
+                outputs,
+                preference,
+                1,
+                result,
+                arena.allocate(ValueLayout.JAVA_INT)));
+        check("cublasLtMatmulAlgoGetHeuristic", cublasLtMatmulHeuristicResult_t.state(result));
+        MemorySegment found = arena.allocate(cublasLtMatmulAlgo_t.layout());
+        return found.copyFrom(cublasLtMatmulHeuristicResult_t.algo(result));
+      } finally {
+        check(
+            "cublasLtMatmulPreferenceDestroy",
+            cublaslt_h.cublasLtMatmulPreferenceDestroy(preference));
+      }
+    }
+
+    /**
+     * Enqueues y = x W^T. Asynchronous with respect to the host.
+     *
+     * @param stream runs it
+     * @param matrix W, fp16 [rows, columns]
+     * @param x fp16 [tokens, columns]
+     * @param y fp16 [tokens, rows]
+     */
+    public void multiply(Stream stream, DeviceBuffer matrix, DeviceBuffer x, DeviceBuffer y) {
+      MemorySegment result = MemorySegment.ofAddress(y.address());
+      check(
+          "cublasLtMatmul",
+          cublaslt_h.cublasLtMatmul(
+              handle,
+              description,
+              one,
+              MemorySegment.ofAddress(matrix.address()),
+              weights,
+              MemorySegment.ofAddress(x.address()),
+              inputs,
+              zero,
+              result,
+              outputs,
+              result,
+              outputs,
+              algorithm,
+              MemorySegment.ofAddress(workspace.address()),
+              WORKSPACE_BYTES,
+              stream.handle()));
+    }
+
+    @Override
+    public void close() {
+      check("cublasLtMatmulDescDestroy", cublaslt_h.cublasLtMatmulDescDestroy(description));
+      for (MemorySegment layout : new MemorySegment[] {weights, inputs, outputs}) {
+        check("cublasLtMatrixLayoutDestroy", cublaslt_h.cublasLtMatrixLayoutDestroy(layout));
+      }
+    }
+  }
+
+  /**
+   * Prepares a product.
+   *
+   * @param tokens rows of the input
+   * @param rows of the weights
+   * @param columns of both
+   * @return the product, to be closed before this
+   */
+  public Product product(int tokens, int rows, int columns) {
+    return new Product(tokens, rows, columns);
+  }
+
+  private MemorySegment layout(int rows, int columns) {
+    return create(
+        "cublasLtMatrixLayoutCreate",
+        out ->
+            cublaslt_h.cublasLtMatrixLayoutCreate(
+                out, cublaslt_constants.CUDA_R_16F(), rows, columns, rows));
+  }
+
+  private static MemorySegment create(String function, Creation creation) {
+    try (Arena room = Arena.ofConfined()) {
+      MemorySegment out = room.allocate(ValueLayout.ADDRESS);
+      check(function, creation.create(out));
+      return out.get(ValueLayout.ADDRESS, 0);
+    }
+  }
+
+  @FunctionalInterface
+  private interface Creation {
+    int create(MemorySegment out);
+  }
+
+  @SuppressWarnings("restricted")
+  private static void check(String function, int code) {
+    if (code != cublaslt_constants.CUBLAS_STATUS_SUCCESS()) {
+      String name = cublaslt_h.cublasLtGetStatusName(code).reinterpret(Long.MAX_VALUE).getString(0);
+      throw new CublasLtException(function, code, name);
+    }
+  }
+
+  /** Closing twice does nothing. */
+  @Override
+  public void close() {
+    if (!closed) {
+      closed = true;
+      workspace.close();
+      arena.close();
+      check("cublasLtDestroy", cublaslt_h.cublasLtDestroy(handle));
+    }
+  }
+}
