@@ -186,8 +186,7 @@ final class BenchCommand implements Callable<Integer> {
             .orElse(DefaultModel.NAME);
   }
 
-  private List<BenchResult> measure(
-      Engine engine, List<BenchTest> tests, DeviceMemoryWatch watch) {
+  private List<BenchResult> measure(Engine engine, List<BenchTest> tests, DeviceMemoryWatch watch) {
     List<BenchResult> results = new ArrayList<>();
     try (ProgressLine progress = new ProgressLine(host)) {
       for (BenchTest test : tests) {

@@ -174,7 +174,8 @@ class CommandsTest {
     BenchSubject subject =
         new BenchSubject("toy", QuantScheme.parse("W4A16g128H8"), 1L << 30, 6_740_000_000L, 900L);
     MemoryPlan memory = new MemoryPlan(64, 3, 1000, 10, 5);
-    BenchTable table = new BenchTable(subject, "cpu", 2, memory, 77, OptionalLong.of(6L << 30), List.of(result));
+    BenchTable table =
+        new BenchTable(subject, "cpu", 2, memory, 77, OptionalLong.of(6L << 30), List.of(result));
     assertEquals(
         List.of(
             "toy W4A16g128H8",

@@ -17,7 +17,7 @@ import java.util.function.LongConsumer;
  * A driver of H200s that can be told to fail its n-th call. It remembers what was called and which
  * handles live, gives device memory that copies really reach, and refuses handles that do not live.
  */
-final class FakeDriver implements CudaDriver {
+class FakeDriver implements CudaDriver {
   static final long MEMORY_BYTES = 150_000_000_000L;
   private static final int SUCCESS = cuda_constants.CUDA_SUCCESS();
   private static final int INVALID = cuda_constants.CUDA_ERROR_INVALID_VALUE();
@@ -35,11 +35,21 @@ final class FakeDriver implements CudaDriver {
   private final int failure;
   private final int version;
   private final int devices;
-  private long nextHandle = 0x1000;
+  private long nextHandle;
   private long freeBytes = MEMORY_BYTES / 3;
   private boolean capturing;
 
   private FakeDriver(int version, int devices, int failingCall, int failure) {
+    this(version, devices, failingCall, failure, 0);
+  }
+
+  /** A sound driver whose handles and addresses lie behind a number. */
+  FakeDriver(long firstHandle) {
+    this(cuda_constants.CUDA_VERSION(), 1, Integer.MAX_VALUE, 0, firstHandle);
+  }
+
+  private FakeDriver(int version, int devices, int failingCall, int failure, long firstHandle) {
+    nextHandle = firstHandle;
     this.version = version;
     this.devices = devices;
     this.failingCall = failingCall;
