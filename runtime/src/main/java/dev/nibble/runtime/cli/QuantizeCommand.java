@@ -10,6 +10,7 @@ import dev.nibble.quantizer.method.FolderQuantizer;
 import dev.nibble.quantizer.method.FolderQuantizer.Existing;
 import dev.nibble.quantizer.method.FolderQuantizer.LinearError;
 import dev.nibble.quantizer.method.FolderQuantizer.Summary;
+import dev.nibble.quantizer.method.InputRanges;
 import dev.nibble.quantizer.method.MethodCatalog;
 import dev.nibble.runtime.generate.Model;
 import dev.nibble.runtime.generate.Perplexity;
@@ -193,6 +194,8 @@ final class QuantizeCommand implements Callable<Integer> {
               ? FolderQuantizer.quantize(request, listener(progress))
               : calibrate(request, progress);
     }
+    double seconds = (System.nanoTime() - start) / 1e9;
+    long peakHeap = peakHeap();
     QuantizeReport result =
         new QuantizeReport(
             destination,
@@ -201,8 +204,11 @@ final class QuantizeCommand implements Callable<Integer> {
             summary,
             blockLosses,
             curves,
-            (System.nanoTime() - start) / 1e9,
-            peakHeap(),
+            calibration == null
+                ? List.of()
+                : InputRanges.measure(source, destination, calibration, request.threads()),
+            seconds,
+            peakHeap,
             evaluate());
     result.write(report == null ? Path.of(destination + ".report") : report);
     if (json) {

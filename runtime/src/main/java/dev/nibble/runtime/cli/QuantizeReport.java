@@ -3,6 +3,7 @@ package dev.nibble.runtime.cli;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.nibble.quantizer.method.FolderQuantizer.LinearError;
 import dev.nibble.quantizer.method.FolderQuantizer.Summary;
+import dev.nibble.quantizer.method.InputRanges;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -23,6 +24,7 @@ import java.util.Optional;
  *     calibrate
  * @param curves for each block what the method said of its loss, step by step; empty where it said
  *     nothing
+ * @param ranges what linears read, before and after; empty where it is not known
  * @param seconds time of quantizing
  * @param peakHeapBytes most memory that the Java heap held
  * @param perplexity before and after
@@ -34,6 +36,7 @@ record QuantizeReport(
     Summary summary,
     List<Double> blockLosses,
     List<List<Double>> curves,
+    List<InputRanges> ranges,
     double seconds,
     long peakHeapBytes,
     Optional<Scores> perplexity) {

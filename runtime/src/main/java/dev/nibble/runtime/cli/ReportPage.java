@@ -1,6 +1,8 @@
 package dev.nibble.runtime.cli;
 
 import dev.nibble.quantizer.method.FolderQuantizer.LinearError;
+import dev.nibble.quantizer.method.InputRanges;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.IntStream;
@@ -14,7 +16,10 @@ final class ReportPage {
       td.n{text-align:right;font-variant-numeric:tabular-nums}
       svg{width:100%;height:auto;background:#fafafa;margin:.5em 0 1.5em}
       text{font-size:11px;fill:#555}.bar{fill:#3b6ea5}.line{fill:none;stroke-width:1.5}
+      .range{fill:none;stroke:#3b6ea5}
       """;
+
+  private static final int SHOWN_RANGES = 4;
 
   private ReportPage() {}
 
@@ -49,8 +54,54 @@ final class ReportPage {
       page.append("<h2>Loss while training</h2>\n<p>A line a block, log scale.</p>\n");
       page.append(SvgChart.curves(curves));
     }
+    ranges(report.ranges(), page);
     table(report, page);
     return page.append("</body></html>\n").toString();
+  }
+
+  /** Those of a few norms, from the first block to the last. */
+  private static void ranges(List<InputRanges> ranges, StringBuilder page) {
+    if (ranges.isEmpty()) {
+      return;
+    }
+    page.append(
+        "<h2>Ranges of the inputs' channels</h2>\n<p>Least and greatest value of each channel behind"
+            + " a norm, on the first tokens of the calibration text at full precision: as the source"
+            + " has them, and in the order and scale of the packed model.</p>\n");
+    int shown = Math.min(ranges.size(), SHOWN_RANGES);
+    for (int i = 0; i < shown; i++) {
+      InputRanges of = ranges.get(shown == 1 ? 0 : i * (ranges.size() - 1) / (shown - 1));
+      float least = Math.min(least(of.sourceMin()), least(of.packedMin()));
+      float most = Math.max(greatest(of.sourceMax()), greatest(of.packedMax()));
+      page.append("<h3>").append(escaped(of.norm())).append("</h3>\n");
+      boolean same =
+          Arrays.equals(of.sourceMin(), of.packedMin())
+              && Arrays.equals(of.sourceMax(), of.packedMax());
+      page.append(same ? "<p>Before and after, the same</p>\n" : "<p>Before</p>\n");
+      page.append(SvgChart.ranges(of.sourceMin(), of.sourceMax(), least, most));
+      if (!same) {
+        page.append("<p>After</p>\n");
+        page.append(SvgChart.ranges(of.packedMin(), of.packedMax(), least, most));
+      }
+    }
+  }
+
+  /** The least of the values and 0. */
+  private static float least(float[] values) {
+    float least = 0;
+    for (float value : values) {
+      least = Math.min(least, value);
+    }
+    return least;
+  }
+
+  /** The greatest of the values and 0. */
+  private static float greatest(float[] values) {
+    float greatest = 0;
+    for (float value : values) {
+      greatest = Math.max(greatest, value);
+    }
+    return greatest;
   }
 
   private static void figures(QuantizeReport report, StringBuilder page) {

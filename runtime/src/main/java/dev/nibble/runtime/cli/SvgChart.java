@@ -10,6 +10,7 @@ final class SvgChart {
   private static final int LEFT = 60;
   private static final int BOTTOM = 20;
   private static final int TOP = 10;
+  private static final int MOST_BARS = 420;
 
   private SvgChart() {}
 
@@ -78,6 +79,44 @@ final class SvgChart {
       svg.append("\"><title>block ").append(c + 1).append("</title></polyline>\n");
     }
     return svg.append("</svg>\n").toString();
+  }
+
+  /**
+   * A bar from the least to the greatest value of each channel; neighbours share one where there
+   * are more than fit.
+   *
+   * @param least lower end of the axis, at most 0
+   * @param most upper end, at least 0
+   */
+  static String ranges(float[] min, float[] max, float least, float most) {
+    StringBuilder svg = start();
+    axis(svg, least, most);
+    int bars = Math.min(min.length, MOST_BARS);
+    double step = (double) (WIDTH - LEFT) / bars;
+    svg.append(String.format(
+            Locale.ROOT, "<path class=\"range\" stroke-width=\"%.2f\" d=\"", 0.8 * step));
+    for (int bar = 0; bar < bars; bar++) {
+      float low = Float.POSITIVE_INFINITY;
+      float high = Float.NEGATIVE_INFINITY;
+      int end = (int) ((bar + 1L) * min.length / bars);
+      for (int i = (int) ((long) bar * min.length / bars); i < end; i++) {
+        low = Math.min(low, min[i]);
+        high = Math.max(high, max[i]);
+      }
+      svg.append(
+          String.format(
+              Locale.ROOT,
+              "M%.1f %.1fV%.1f",
+              LEFT + (bar + 0.5) * step,
+              height(low, least, most),
+              height(high, least, most)));
+    }
+    return svg.append("\"/>\n</svg>\n").toString();
+  }
+
+  private static double height(float value, float least, float most) {
+    double share = most > least ? (value - least) / (most - least) : 0;
+    return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share;
   }
 
   private static StringBuilder start() {

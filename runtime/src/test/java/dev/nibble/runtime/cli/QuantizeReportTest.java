@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.nibble.quantizer.method.FolderQuantizer.LinearError;
 import dev.nibble.quantizer.method.FolderQuantizer.Summary;
+import dev.nibble.quantizer.method.InputRanges;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -31,6 +32,7 @@ class QuantizeReportTest {
     assertEquals(2, json.get("block_losses").size());
     String page = Files.readString(folder.resolve("out.report.html"));
     assertTrue(page.contains("4.1875") && page.contains("25.1000"), page);
+    assertTrue(page.contains("norm&lt;1&gt;") && page.contains("<p>After</p>"), page);
     assertFalse(page.contains("src=") || page.contains("href="), "the page needs no other file");
   }
 
@@ -42,7 +44,9 @@ class QuantizeReportTest {
             SvgChart.bars(odd, List.of("a", "b", "c", "d<")),
             SvgChart.bars(List.of(0.0), List.of("zero")),
             SvgChart.curves(List.of(odd, List.of(2.0, 1.0))),
-            SvgChart.curves(List.of(List.of(0.0, 0.0))))) {
+            SvgChart.curves(List.of(List.of(0.0, 0.0))),
+            SvgChart.ranges(new float[1], new float[1], 0, 0),
+            SvgChart.ranges(new float[1000], new float[1000], -1, 1))) {
       assertFalse(chart.contains("NaN") || chart.contains("Infinity"), chart);
       assertTrue(chart.startsWith("<svg ") && chart.endsWith("</svg>\n"), chart);
       assertFalse(chart.contains("d<"), chart);
@@ -57,6 +61,13 @@ class QuantizeReportTest {
         new Summary(List.of(new LinearError("q<&", 0.1), new LinearError("k", 0)), 4.1875, 100, 30),
         losses,
         List.of(losses, losses),
+        List.of(
+            new InputRanges(
+                "norm<1>",
+                new float[] {-3, 0, 1},
+                new float[] {2, 0, 4},
+                new float[] {0, -3, 1},
+                new float[] {0, 2, 4})),
         1.5,
         1 << 20,
         Optional.of(new QuantizeReport.Scores(Path.of("t.txt"), 1023, 24.2, 25.1)));
