@@ -3,7 +3,11 @@ package dev.nibble.runtime;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.nibble.quantizer.calibration.QuantizedBlock;
 import dev.nibble.quantizer.format.Checkpoint;
+import dev.nibble.quantizer.format.DType;
+import dev.nibble.quantizer.format.SafetensorsWriter;
+import dev.nibble.quantizer.format.TensorInfo;
 import dev.nibble.runtime.engine.Engine;
 import dev.nibble.runtime.engine.SamplingParameters;
 import dev.nibble.runtime.engine.Sequence;
@@ -13,6 +17,9 @@ import dev.nibble.runtime.model.ModelWeights;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
 import java.util.stream.StreamSupport;
 
 /** Where the models and answers lie that tests compare with, and engines over them. */
@@ -25,6 +32,30 @@ public final class TestModels {
 
   public static Path books8m() {
     return runtimeFolder().resolve("models/books-8m");
+  }
+
+  /** A copy of {@link #books8m} in float32: what is made of it has a float32 cache on the CPU. */
+  public static Path books8mInSingle(Path folder) throws IOException {
+    Path copy = Files.createDirectory(folder.resolve("books-8m"));
+    Files.copy(books8m().resolve("tokenizer.model"), copy.resolve("tokenizer.model"));
+    ObjectNode config = (ObjectNode) json(books8m().resolve("config.json"));
+    new ObjectMapper()
+        .writeValue(copy.resolve("config.json").toFile(), config.put("dtype", "float32"));
+    try (Checkpoint source = Checkpoint.open(books8m())) {
+      List<TensorInfo> infos = new ArrayList<>();
+      for (String name : source.names()) {
+        infos.add(new TensorInfo(name, DType.F32, source.find(name).orElseThrow().shape()));
+      }
+      try (SafetensorsWriter writer =
+          SafetensorsWriter.create(copy.resolve("model.safetensors"), infos, Map.of())) {
+        for (String name : source.names()) {
+          float[] values = source.find(name).orElseThrow().toFloats();
+          writer.write(name, QuantizedBlock.floats(name, values).data());
+        }
+        writer.finish();
+      }
+    }
+    return copy;
   }
 
   public static Path resource(String path) {

@@ -79,8 +79,7 @@ class InputRangesTest {
     assertEquals(List.of(), measure("llama3", "gptq+rotate", "W4A16"));
   }
 
-  private List<InputRanges> measure(String model, String method, String scheme)
-      throws IOException {
+  private List<InputRanges> measure(String model, String method, String scheme) throws IOException {
     Path source = ByteModels.copy(model, models);
     Path packed = folder.resolve("packed");
     CalibratedQuantizer.quantize(

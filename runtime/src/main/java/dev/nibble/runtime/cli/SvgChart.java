@@ -93,8 +93,8 @@ final class SvgChart {
     axis(svg, least, most);
     int bars = Math.min(min.length, MOST_BARS);
     double step = (double) (WIDTH - LEFT) / bars;
-    svg.append(String.format(
-            Locale.ROOT, "<path class=\"range\" stroke-width=\"%.2f\" d=\"", 0.8 * step));
+    svg.append(
+        String.format(Locale.ROOT, "<path class=\"range\" stroke-width=\"%.2f\" d=\"", 0.8 * step));
     for (int bar = 0; bar < bars; bar++) {
       float low = Float.POSITIVE_INFINITY;
       float high = Float.NEGATIVE_INFINITY;

@@ -21,11 +21,17 @@ import org.junit.jupiter.params.provider.CsvSource;
 class PackedMethodsTest {
   private static final int CONTEXT = 512;
 
+  private static final double WEIGHTS_ALONE = 1e-3;
+
   /**
-   * The two forward passes add in different orders, and numbers on a rounding edge fall to either
-   * side; with inputs in 8 bits that is half a percent over some hundred tokens.
+   * The two forward passes add in different orders, and inputs on the edge of two codes fall to
+   * either side. How much that is shows where the calibrator's own embeddings are multiplied by 1 +
+   * 1e-6 N(0, 1): on these 511 losses its perplexity then moved by -0.14 to +0.20 per cent (rptq,
+   * six draws), -0.05 to +0.26 (owq), -0.24 to -0.01 (llm.int8), and by nothing where weights alone
+   * are rounded. An fp16 cache is noise of 5e-4, and with noise of 1e-4 alone it was -0.65 to +0.26
+   * (rptq); so the model is a float32 copy, which has a float32 cache.
    */
-  private static final double ROUNDING_EDGES = 1e-2;
+  private static final double ROUNDING_EDGES = 6e-3;
 
   /** With inputs in 6 bits such numbers are many: 3 per cent either way on these tokens. */
   private static final double EDGES_OF_SIX_BITS = 5e-2;
@@ -45,7 +51,7 @@ class PackedMethodsTest {
   void packedPerplexityIsTheCalibrators(String method, String scheme, @Nullable Integer normBits)
       throws IOException {
     Options options = normBits == null ? Options.DEFAULT : Options.DEFAULT.withNormBits(normBits);
-    Path source = TestModels.books8m();
+    Path source = TestModels.books8mInSingle(folder);
     Path packed = folder.resolve("packed");
     CalibratedModel model =
         new CalibratedModel(MethodCatalog.create(method, options), block -> block)
@@ -57,7 +63,10 @@ class PackedMethodsTest {
     try (Engine engine = TestModels.cpu(packed, ModelOptions.DEFAULT)) {
       found = perplexity(TestModels.logits(engine, window), window, engine.vocabSize());
     }
-    double limit = scheme.contains("A6") ? EDGES_OF_SIX_BITS : ROUNDING_EDGES;
+    double limit =
+        scheme.contains("A16")
+            ? WEIGHTS_ALONE
+            : scheme.contains("A6") ? EDGES_OF_SIX_BITS : ROUNDING_EDGES;
     assertEquals(expected, found, limit * expected, method + " " + scheme);
   }
 

@@ -36,12 +36,16 @@ import org.junit.jupiter.params.provider.CsvSource;
 class CalibratedPerplexityTest {
   @TempDir Path folder;
 
-  /** The engine, from packed bytes, must find what the calibration computed with. */
+  /**
+   * The engine, from packed bytes, must find what the calibration computed with. With 8-bit inputs
+   * 381 losses cannot show it to 0.1 per cent: where the calibrator's own embeddings are multiplied
+   * by 1 + 1e-6 N(0, 1), its perplexity moves by -0.60 to +0.19 per cent (six draws, W4A8Q8KV8 by
+   * rounding to nearest), and by less than 0.001 where weights alone are rounded.
+   */
   @ParameterizedTest
   @CsvSource({
     "omniquant, W3A16, 1, 1e-3",
     "nearest, W2A16g64, 0, 1e-3",
-    // On 381 losses the few activations that lie on the edge of two codes show.
     "omniquant, W4A8Q8KV8, 1, 5e-3"
   })
   void packedEqualsTheCalibrators(String method, String scheme, int epochs, double limit)
