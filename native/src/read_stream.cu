@@ -1,10 +1,11 @@
-// See read_stream.h. Neighbouring threads load neighbouring words; each keeps eight loads in flight.
+// See read_stream.h. Neighbouring threads load neighbouring words; each keeps four loads in flight, as
+// two blocks of a multiprocessor leave a thread 32 registers.
 #include "read_stream.h"
 
-extern "C" __global__ void __launch_bounds__(READ_STREAM_THREADS)
+extern "C" __global__ void __launch_bounds__(READ_STREAM_THREADS, 2)
     read_stream(const __grid_constant__ read_stream_args args) {
   if (args.bytes == 0) return;
-  constexpr int kLoads = 8;
+  constexpr int kLoads = 4;
   __shared__ uint32_t warps[READ_STREAM_THREADS / 32];
   const int64_t count = args.bytes / READ_STREAM_BYTES;
   const int64_t step = static_cast<int64_t>(gridDim.x) * READ_STREAM_THREADS;

@@ -28,7 +28,10 @@ import java.util.Random;
  */
 record CeilingStep(int megabytes, int samples) implements Step {
   private static final long MEGA = 1L << 20;
-  private static final int WARM_UPS = 3;
+
+  /** An idle GPU's clocks take this many passes to rise. */
+  private static final int WARM_UPS = 100;
+
   private static final int NODES = 1000;
   private static final int BLOCKS_OF_A_MULTIPROCESSOR = 2;
   private static final long SEED = 5;
