@@ -11,8 +11,8 @@
 //   x of each run of min(group, 128) columns becomes q = round(x 32512 / max |x|), an integer of 15
 //   bits and a sign, held as int8 high and low parts; a run's product is the exact integer
 //   d = sum (code - zero) q, times (scale * run scale) in fp32. The runs of a 512-column block add up
-//   as four interleaved sums and then ((0 + 1) + (2 + 3)), the blocks from left to right. With
-//   a norm, q is taken of x * weight, and the reciprocal root mean square multiplies the sum.
+//   as four interleaved sums and then ((0 + 1) + 2) + 3, and so do the blocks. With a norm, q is
+//   taken of x * weight, and the reciprocal root mean square multiplies the sum.
 //
 // Kernel: gemv_w<bits>_g<run>_m<t> in the image gemv_w<bits>; run = 128 where group_size is 0, else
 // group_size; t = 1, 2 or 4, the least that holds the tokens. Launch (see gemv_plan):

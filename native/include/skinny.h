@@ -15,6 +15,12 @@
 //   grid (rows padded to 64, of all segments together, / SKINNY_ROWS; with GEMV_SWIGLU_F16 half of
 //     that), block (SKINNY_THREADS, 1, 1), dynamic shared memory
 //   skinny_a16_shared_bytes or skinny_a8_shared_bytes.
+// On an image for sm_90a, with group_size 128 or 0, the faster ones are skinny_w<bits>a16_wgmma_n<c>,
+// c = 16, 32, 64 or 128, and skinny_w<bits>a8_wgmma_n<c>, c = 16, 32 or 64:
+//   grid (SKINNY_CHAINS * g, 1, 1), best g = min(skinny_tiles, multiprocessors * blocks of one /
+//     SKINNY_CHAINS), block (skinny_wgmma_threads, 1, 1), dynamic shared memory
+//     skinny_wgmma_shared_bytes of the stages that skinny_wgmma_plan sets.
+// They add up the chains of gemv.h in global memory, chain_sums.
 // Segments and epilogues are gemv.h's. With programmatic dependent launch the kernel reads qweight,
 // scales and zeros before it waits for the kernel before it.
 #ifndef NIBBLE_SKINNY_H
@@ -23,6 +29,7 @@
 #include <assert.h>
 #include <stdint.h>
 
+#include "gemm_tile.h"
 #include "gemv.h"
 
 #define SKINNY_MAX_TOKENS 64
@@ -30,7 +37,7 @@
 #define SKINNY_ROWS 32    // rows of a thread block
 #define SKINNY_STAGES 4
 #define SKINNY_COLUMNS 128  // columns of a stage
-#define SKINNY_ARGS_BYTES 240
+#define SKINNY_ARGS_BYTES 264
 
 // Given this much shared memory and groups of 128 or none, skinny_w<bits>a16_n32 takes whole column
 // blocks at a time: codes, x, the scales, zeros, and scales and sums of x of 4 groups of 128; and the
@@ -45,8 +52,7 @@ struct skinny_args {
   const uint8_t* qweight;
   const void* scales;
   const uint8_t* zeros;
-  // a16: x_split_args.parts. a8: [tokens, columns padded to NIBBLE_COLUMN_UNIT] codes, 0 in the
-  // padding. 16-byte aligned.
+  // a16: x_split_args.parts. a8: a tiled matrix (gemm_tile.h) of codes, 128-byte aligned.
   const int8_t* x;
   // a16: x_split_args.runs. Not read by a8.
   const void* runs;
@@ -69,6 +75,14 @@ struct skinny_args {
   int32_t run_stride;
   int32_t segment_count;
   int32_t epilogue;
+  // Of the wgmma kernels: stages of x, each of 128 columns, and of 64 rows' weights, each of a column
+  // block.
+  int32_t x_stages;
+  int32_t weight_stages;
+  // skinny_chain_bytes; 16-byte aligned. What it holds does not matter.
+  void* chain_sums;
+  // skinny_arrival_bytes of zeros, which the kernel leaves behind again.
+  uint32_t* arrivals;
 };
 
 #ifdef __cplusplus
@@ -85,6 +99,72 @@ NIBBLE_INLINE int skinny_a8_shared_bytes(int bits, int n) {
 NIBBLE_INLINE int skinny_a16_shared_bytes(int bits, int n) {
   return n == 32 ? SKINNY_WIDE_STAGES * SKINNY_WIDE_STAGE_BYTES(bits) + SKINNY_EXCHANGE_BYTES
                  : skinny_a8_shared_bytes(bits, n);
+}
+
+#define SKINNY_CHAINS 4
+#define SKINNY_X_STAGES 64      // at most
+#define SKINNY_WEIGHT_STAGES 8  // at most
+#define SKINNY_FEW_X_STAGES 4   // where a chain's columns do not stay in shared memory
+#define SKINNY_STATIC_BYTES 2048  // at most, besides the dynamic ones; what the device keeps included
+#define SKINNY_ALIGNMENT 1024
+
+// Tiles of 128 rows.
+NIBBLE_INLINE int64_t skinny_tiles(int64_t padded_rows) {
+  return (padded_rows + 2 * NIBBLE_ROW_BLOCK - 1) / (2 * NIBBLE_ROW_BLOCK);
+}
+
+// Warpgroups that share the tokens of 64 rows.
+NIBBLE_INLINE int skinny_wgmma_parts(int n, int a16) { return n > (a16 ? 64 : 32) ? 2 : 1; }
+
+NIBBLE_INLINE int skinny_wgmma_threads(int n, int a16) {
+  return 128 + 256 * skinny_wgmma_parts(n, a16);
+}
+
+// Thread blocks of a multiprocessor.
+NIBBLE_INLINE int skinny_wgmma_blocks(int n, int a16) { return 3 - skinny_wgmma_parts(n, a16); }
+
+// Bytes of chain_sums, and of arrivals.
+NIBBLE_INLINE int64_t skinny_chain_bytes(int64_t padded_rows, int n, int a16) {
+  return skinny_tiles(padded_rows) * 2 * NIBBLE_ROW_BLOCK * SKINNY_CHAINS * 4 * (a16 ? n / 2 : n);
+}
+
+NIBBLE_INLINE int64_t skinny_arrival_bytes(int64_t padded_rows) {
+  return skinny_tiles(padded_rows) * 16;
+}
+
+NIBBLE_INLINE int64_t skinny_x_stage_bytes(int n) { return n * (GEMM_TILE_ROW_BYTES + 4); }
+
+NIBBLE_INLINE int64_t skinny_weight_stage_bytes(int bits) {
+  return NIBBLE_ROW_BLOCK * (NIBBLE_COLUMN_BLOCK / 8 * bits + 12);
+}
+
+// Dynamic shared bytes of kernel ..._wgmma_n<n>.
+NIBBLE_INLINE int64_t skinny_wgmma_shared_bytes(int bits, int n, int x_stages,
+                                                int weight_stages) {
+  return SKINNY_ALIGNMENT + x_stages * skinny_x_stage_bytes(n) +
+         2 * weight_stages * skinny_weight_stage_bytes(bits);
+}
+
+// Stages within shared_limit bytes of a block: all of a chain's columns of x if two stages of weights
+// fit beside them. Returns those of x; *weight_stages may be 0, where it does not fit.
+NIBBLE_INLINE int skinny_wgmma_plan(int bits, int n, int64_t columns, int64_t shared_limit,
+                                    int* weight_stages) {
+  int64_t units = nibble_padded_columns(columns) / NIBBLE_COLUMN_UNIT;
+  int64_t chain = (units + 15) / 16 * 4;
+  int64_t stage = 2 * skinny_weight_stage_bytes(bits);
+  int64_t x_stages = chain < units ? chain : units;
+  int64_t left =
+      shared_limit - SKINNY_STATIC_BYTES - skinny_wgmma_shared_bytes(bits, n, (int)x_stages, 0);
+  if (x_stages > SKINNY_X_STAGES || left < 2 * stage) {
+    x_stages = SKINNY_FEW_X_STAGES;
+    left = shared_limit - SKINNY_STATIC_BYTES -
+           skinny_wgmma_shared_bytes(bits, n, (int)x_stages, 0);
+  }
+  left /= stage;
+  *weight_stages = (int)(left < 0                      ? 0
+                         : left < SKINNY_WEIGHT_STAGES ? left
+                                                       : SKINNY_WEIGHT_STAGES);
+  return (int)x_stages;
 }
 
 #endif  // NIBBLE_SKINNY_H

@@ -3,16 +3,18 @@
 // an RMSNorm's: then the parts are of x * weight, and token_scales is 1 / root mean square.
 //
 // Kernels x_split_g32, x_split_g64 and x_split_g128 of the image x_split, by the columns of a run:
-//   grid (tokens, 1, 1), block (X_SPLIT_THREADS, 1, 1), no dynamic shared memory.
+//   grid (tokens, any, 1), with a norm (tokens, 1, 1), best one for each X_SPLIT_BLOCK_COLUMNS columns;
+//   block (X_SPLIT_THREADS, 1, 1), no dynamic shared memory.
 #ifndef NIBBLE_X_SPLIT_H
 #define NIBBLE_X_SPLIT_H
 
 #include <assert.h>
 #include <stdint.h>
 
-#include "packed_layout.h"
+#include "gemm_tile.h"
 
 #define X_SPLIT_THREADS 512
+#define X_SPLIT_BLOCK_COLUMNS 4096
 #define X_SPLIT_ARGS_BYTES 72
 #define X_SPLIT_MAX_COLUMNS 65536
 #define X_SPLIT_TOKEN_UNIT 2  // run_stride is a multiple of this many tokens
@@ -24,7 +26,8 @@ struct x_split_args {
   const float* norm_weight;
   // [columns] or null: as gemv.h says.
   const uint16_t* channel_order;
-  // [tokens][high, low][columns padded to NIBBLE_COLUMN_UNIT], 0 in the padding; 16-byte aligned.
+  // A tiled int8 matrix (gemm_tile.h) of 2 tokens rows, each token's high and then its low parts;
+  // 128-byte aligned. Rows of its padding are not written.
   int8_t* parts;
   // [padded columns / run][run_stride] pairs of an fp32 scale and the int32 sum of the integers;
   // 16-byte aligned.

@@ -4,8 +4,9 @@
 #ifndef NIBBLE_GEMM_RING_CUH
 #define NIBBLE_GEMM_RING_CUH
 
+#include "cluster_copy.cuh"
 #include "gemm_weights.cuh"
-#include "gemm_wgmma.cuh"
+#include "wgmma.cuh"
 
 namespace nibble {
 
@@ -88,7 +89,7 @@ struct Ring {
   // A consuming warp: waits for the stage, and returns its descriptor.
   __device__ __forceinline__ uint64_t wait() {
     barrier_wait(&full[stage], phase);
-    return tokens_descriptor(shared_address(stages + stage * kStageBytes));
+    return rows_descriptor(shared_address(stages + stage * kStageBytes));
   }
 
   // A consuming warp: it has read the stage.

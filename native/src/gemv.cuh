@@ -376,22 +376,19 @@ struct BlockSum {
     }
   }
 
-  // (0 + 1) + (2 + 3) of the interleaved sums, whether they lie in lanes or in registers.
+  // ((0 + 1) + 2) + 3 of the interleaved sums, in the lanes of slot 0.
   __device__ float total(int subtile, int h) const {
-    float pairs[kInterleaved];
+    float sum = values[0][subtile][h];
 #pragma unroll
     for (int i = 0; i < kInterleaved; ++i) {
-      pairs[i] = values[i][subtile][h];
-      if (kSlots == 4) pairs[i] = __fadd_rn(pairs[i], __shfl_xor_sync(kAllLanes, pairs[i], 1));
-      if (kSlots >= 2) pairs[i] = __fadd_rn(pairs[i], __shfl_xor_sync(kAllLanes, pairs[i], 2));
+      const float value = values[i][subtile][h];
+      if (i > 0) sum = __fadd_rn(sum, value);
+#pragma unroll
+      for (int slot = 1; slot < kSlots; ++slot) {
+        sum = __fadd_rn(sum, __shfl_xor_sync(kAllLanes, value, slot * kTokens));
+      }
     }
-    if constexpr (kInterleaved == 1) {
-      return pairs[0];
-    } else if constexpr (kInterleaved == 2) {
-      return __fadd_rn(pairs[0], pairs[1]);
-    } else {
-      return __fadd_rn(__fadd_rn(pairs[0], pairs[1]), __fadd_rn(pairs[2], pairs[3]));
-    }
+    return sum;
   }
 };
 
@@ -413,11 +410,18 @@ __device__ __forceinline__ void finish(const Work<kBits, kRun>& work,
     for (int part = 0; part <= work.pair; ++part) {
       const float* partial =
           layout.partials + (((tile + part) * work.blocks) * kTokens + token) * rows + row;
-      float value = partial[0];
-#pragma unroll 4
-      for (int block = 1; block < work.blocks; ++block) {
-        value = __fadd_rn(value, partial[block * kTokens * rows]);
+      float chains[4] = {};
+#pragma unroll 2
+      for (int block = 0; block < work.blocks; block += 4) {
+#pragma unroll
+        for (int c = 0; c < 4; ++c) {
+          if (block + c < work.blocks) {
+            chains[c] = __fadd_rn(chains[c], partial[(block + c) * kTokens * rows]);
+          }
+        }
       }
+      const float value =
+          __fadd_rn(__fadd_rn(__fadd_rn(chains[0], chains[1]), chains[2]), chains[3]);
       values[part] = __fmul_rn(value, rms);
     }
     const OutputRow out =

@@ -108,7 +108,9 @@ class Skinny {
   const int warp_ = threadIdx.x / 32, lane_ = threadIdx.x % 32;
   const int g_ = lane_ / 4, t_ = lane_ % 4;
   const int subtile_ = warp_ % 2, first_tile_ = warp_ / 2 * kTiles;
-  const int columns_, stages_;  // padded columns, and how many stages of 128 they make
+  const int columns_;  // padded
+  const int x_rows_;   // of tiled x
+  const int stages_;   // of 128 columns
   const int run_shift_;         // log2 of the columns that share a scale of W, or for parts of x
   const bool grouped_;
 
@@ -117,6 +119,8 @@ class Skinny {
       : args_(args),
         shared_(shared),
         columns_(static_cast<int>(nibble_padded_columns(args.columns))),
+        x_rows_(static_cast<int>(
+            nibble_tiled_tokens(kParts ? 2 * args.tokens : args.tokens))),
         stages_(columns_ / SKINNY_COLUMNS),
         run_shift_(args.group_size == 32 ? 5 : args.group_size == 64 ? 6 : 7),
         grouped_(args.group_size != 0) {}
@@ -196,9 +200,11 @@ class Skinny {
     for (int i = 0; i < kTiles; ++i) {
       const int row = (i * SKINNY_THREADS + tid) / 8, piece = tid % 8;
       const bool there = row < rows;
-      copy16_or_zero(to + row * SKINNY_COLUMNS + (piece ^ row % 8) * 16,
-                     args_.x + (there ? row * static_cast<int64_t>(columns_) : 0) +
-                         index * SKINNY_COLUMNS + piece * 16,
+      copy16_or_zero(to + row * SKINNY_COLUMNS + piece * 16,
+                     there ? args_.x + (static_cast<int64_t>(index) * x_rows_ + row) *
+                                           SKINNY_COLUMNS +
+                                 piece * 16
+                           : args_.x,
                      there);
     }
     const uint32_t runs_to = to + kXBytes + kScaleBytes + kZeroBytes;
@@ -289,6 +295,38 @@ class Skinny {
     }
   }
 
+  // ((0 + 1) + 2) + 3 of interleaved sums.
+  static __device__ void sum_interleaved(const float (&values)[kInterleaved][kTiles][kOutputs],
+                                         float (&sums)[kTiles][kOutputs]) {
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n) {
+#pragma unroll
+      for (int i = 0; i < kOutputs; ++i) {
+        sums[n][i] = values[0][n][i];
+#pragma unroll
+        for (int v = 1; v < kInterleaved; ++v) sums[n][i] = __fadd_rn(sums[n][i], values[v][n][i]);
+      }
+    }
+  }
+
+  // Adds a column block to its chain and clears it.
+  static __device__ void add_block(int block, float (&values)[kInterleaved][kTiles][kOutputs],
+                                   float (&chains)[kInterleaved][kTiles][kOutputs]) {
+    float sums[kTiles][kOutputs];
+    sum_interleaved(values, sums);
+#pragma unroll
+    for (int c = 0; c < kInterleaved; ++c) {
+#pragma unroll
+      for (int n = 0; n < kTiles; ++n) {
+#pragma unroll
+        for (int i = 0; i < kOutputs; ++i) {
+          if (c == block % 4) chains[c][n][i] = __fadd_rn(chains[c][n][i], sums[n][i]);
+          values[c][n][i] = 0.0f;
+        }
+      }
+    }
+  }
+
   // Sums over all columns of 32 rows; in a lane rows g and g + 8 of its subtile.
   __device__ void multiply_rows(int unit, bool first_part,
                                 float (&totals)[kTiles][kOutputs]) const {
@@ -306,11 +344,7 @@ class Skinny {
     Weights w = row_weights(unit);
     int sums[kTiles][4] = {};
     float values[kInterleaved][kTiles][kOutputs] = {};
-#pragma unroll
-    for (int n = 0; n < kTiles; ++n) {
-#pragma unroll
-      for (int i = 0; i < kOutputs; ++i) totals[n][i] = 0.0f;
-    }
+    float chains[kInterleaved][kTiles][kOutputs] = {};
     // Codes per channel are one run; their sums are exact integers.
     const bool one_run = !kParts && !grouped_;
     const int steps_shift = run_shift_ - 5, last_step = (1 << steps_shift) - 1;
@@ -357,21 +391,10 @@ class Skinny {
         }
       }
       if (kParts && (index % kBlockStages == kBlockStages - 1 || index == stages_ - 1)) {
-#pragma unroll
-        for (int n = 0; n < kTiles; ++n) {
-#pragma unroll
-          for (int i = 0; i < kOutputs; ++i) {
-            totals[n][i] =
-                __fadd_rn(totals[n][i],
-                          __fadd_rn(__fadd_rn(values[0][n][i], values[1 % kInterleaved][n][i]),
-                                    __fadd_rn(values[2 % kInterleaved][n][i],
-                                              values[3 % kInterleaved][n][i])));
-#pragma unroll
-            for (int v = 0; v < kInterleaved; ++v) values[v][n][i] = 0.0f;
-          }
-        }
+        add_block(index / kBlockStages, values, chains);
       }
     }
+    if constexpr (kParts) sum_interleaved(chains, totals);
     if constexpr (!kParts) {
 #pragma unroll
       for (int n = 0; n < kTiles; ++n) {
@@ -451,9 +474,9 @@ class Skinny {
     for (int i = 0; i < kN / 8; ++i) {
       const int row = 8 * i + tid / 32, piece = tid % 32;
       const bool there = row < 2 * args_.tokens && 16 * piece < width;
-      copy16_or_zero(to + row * NIBBLE_COLUMN_BLOCK + (piece ^ row % 8) * 16,
-                     there ? args_.x + row * static_cast<int64_t>(columns_) +
-                                 block * NIBBLE_COLUMN_BLOCK + 16 * piece
+      const int64_t tile = block * kBlockStages + piece / 8;
+      copy16_or_zero(to + row * NIBBLE_COLUMN_BLOCK + piece * 16,
+                     there ? args_.x + (tile * x_rows_ + row) * SKINNY_COLUMNS + piece % 8 * 16
                            : args_.x,
                      there);
     }
@@ -485,16 +508,20 @@ class Skinny {
       end_copies_of_stage();
     }
     Weights w = row_weights(unit);
-    totals[0][0] = totals[0][1] = 0.0f;
-    const auto add_block = [&](int block) {
+    float chains[4][2] = {};
+    const auto add_exchanged = [&](int block) {
       const float* const from =
           exchange + (block % 2 * 2 + subtile_) * 4 * run_floats + run * 64 + lane_;
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         const float* const p = from + 32 * i;
-        totals[0][i] = __fadd_rn(totals[0][i], __fadd_rn(__fadd_rn(p[0], p[run_floats]),
-                                                         __fadd_rn(p[2 * run_floats],
-                                                                   p[3 * run_floats])));
+        float sum = p[0];
+#pragma unroll
+        for (int v = 1; v < 4; ++v) sum = __fadd_rn(sum, p[v * run_floats]);
+#pragma unroll
+        for (int c = 0; c < 4; ++c) {
+          if (c == block % 4) chains[c][i] = __fadd_rn(chains[c][i], sum);
+        }
       }
     };
 
@@ -508,7 +535,7 @@ class Skinny {
         fill_wide_x(next);
       }
       end_copies_of_stage();
-      if (block > 0) add_block(block - 1);
+      if (block > 0) add_exchanged(block - 1);
 
       const uint8_t* const bytes = wide_stage(block);
       const int width = block_width(block);
@@ -566,7 +593,13 @@ class Skinny {
       }
     }
     __syncthreads();
-    add_block(blocks - 1);
+    add_exchanged(blocks - 1);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      totals[0][i] = chains[0][i];
+#pragma unroll
+      for (int c = 1; c < 4; ++c) totals[0][i] = __fadd_rn(totals[0][i], chains[c][i]);
+    }
     wait_for_copies<0>();
   }
 
@@ -615,11 +648,18 @@ __device__ __forceinline__ void skinny(const skinny_args& args) {
     nibble::skinny<bits, nibble::SkinnyInput::input, n>(args);                     \
   }
 
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#include "skinny_wgmma.cuh"
+#else
+#define NIBBLE_SKINNY_WGMMA_KERNELS(bits)
+#endif
+
 #define NIBBLE_SKINNY_KERNELS(bits)             \
   NIBBLE_SKINNY_KERNEL(bits, a16, kParts, 32)   \
   NIBBLE_SKINNY_KERNEL(bits, a16, kParts, 64)   \
   NIBBLE_SKINNY_KERNEL(bits, a16, kParts, 128)  \
   NIBBLE_SKINNY_KERNEL(bits, a8, kCodes, 32)    \
-  NIBBLE_SKINNY_KERNEL(bits, a8, kCodes, 64)
+  NIBBLE_SKINNY_KERNEL(bits, a8, kCodes, 64)    \
+  NIBBLE_SKINNY_WGMMA_KERNELS(bits)
 
 #endif  // NIBBLE_SKINNY_CUH

@@ -18,7 +18,8 @@ __device__ __forceinline__ void x_split(const x_split_args& args) {
                     (NIBBLE_COLUMN_BLOCK / kTaskColumns);
   wait_for_previous_kernel();
   start_next_kernel();
-  for (int task = warp; task < tasks; task += X_SPLIT_THREADS / 32) {
+  const int warps = X_SPLIT_THREADS / 32;
+  for (int task = blockIdx.y * warps + warp; task < tasks; task += gridDim.y * warps) {
     const int first = task * kTaskColumns + lane * kLaneColumns;
     LaneColumns x = {};
     if (args.norm_weight == nullptr) {
@@ -32,9 +33,11 @@ __device__ __forceinline__ void x_split(const x_split_args& args) {
     }
     const XParts parts = quantize<kRun>(x.values);
     if (first < padded) {
-      int8_t* const high = args.parts + static_cast<int64_t>(token) * 2 * padded + first;
-      *reinterpret_cast<uint2*>(high) = parts.high;
-      *reinterpret_cast<uint2*>(high + padded) = parts.low;
+      const int rows = 2 * static_cast<int>(gridDim.x);
+      *reinterpret_cast<uint2*>(args.parts + nibble_tiled_offset(rows, 2 * token, first, 1)) =
+          parts.high;
+      *reinterpret_cast<uint2*>(args.parts + nibble_tiled_offset(rows, 2 * token + 1, first, 1)) =
+          parts.low;
       if (first % kRun == 0) {
         static_cast<float2*>(args.runs)[static_cast<int64_t>(first / kRun) * args.run_stride +
                                         token] =
@@ -43,7 +46,7 @@ __device__ __forceinline__ void x_split(const x_split_args& args) {
     }
   }
   if (args.norm_weight != nullptr) __syncthreads();
-  if (threadIdx.x == 0) {
+  if (threadIdx.x == 0 && blockIdx.y == 0) {
     args.token_scales[token] =
         args.norm_weight == nullptr
             ? 1.0f

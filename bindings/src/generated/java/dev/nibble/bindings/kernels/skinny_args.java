@@ -31,6 +31,10 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     int32_t run_stride;
  *     int32_t segment_count;
  *     int32_t epilogue;
+ *     int32_t x_stages;
+ *     int32_t weight_stages;
+ *     void *chain_sums;
+ *     uint32_t *arrivals;
  * }
  * }
  */
@@ -56,7 +60,11 @@ public class skinny_args {
         skinny_h.C_INT.withName("group_size"),
         skinny_h.C_INT.withName("run_stride"),
         skinny_h.C_INT.withName("segment_count"),
-        skinny_h.C_INT.withName("epilogue")
+        skinny_h.C_INT.withName("epilogue"),
+        skinny_h.C_INT.withName("x_stages"),
+        skinny_h.C_INT.withName("weight_stages"),
+        skinny_h.C_POINTER.withName("chain_sums"),
+        skinny_h.C_POINTER.withName("arrivals")
     ).withName("skinny_args");
 
     /**
@@ -807,6 +815,182 @@ public class skinny_args {
      */
     public static void epilogue(MemorySegment struct, int fieldValue) {
         struct.set(epilogue$LAYOUT, epilogue$OFFSET, fieldValue);
+    }
+
+    private static final OfInt x_stages$LAYOUT = (OfInt)$LAYOUT.select(groupElement("x_stages"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t x_stages
+     * }
+     */
+    public static final OfInt x_stages$layout() {
+        return x_stages$LAYOUT;
+    }
+
+    private static final long x_stages$OFFSET = $LAYOUT.byteOffset(groupElement("x_stages"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t x_stages
+     * }
+     */
+    public static final long x_stages$offset() {
+        return x_stages$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t x_stages
+     * }
+     */
+    public static int x_stages(MemorySegment struct) {
+        return struct.get(x_stages$LAYOUT, x_stages$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t x_stages
+     * }
+     */
+    public static void x_stages(MemorySegment struct, int fieldValue) {
+        struct.set(x_stages$LAYOUT, x_stages$OFFSET, fieldValue);
+    }
+
+    private static final OfInt weight_stages$LAYOUT = (OfInt)$LAYOUT.select(groupElement("weight_stages"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t weight_stages
+     * }
+     */
+    public static final OfInt weight_stages$layout() {
+        return weight_stages$LAYOUT;
+    }
+
+    private static final long weight_stages$OFFSET = $LAYOUT.byteOffset(groupElement("weight_stages"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t weight_stages
+     * }
+     */
+    public static final long weight_stages$offset() {
+        return weight_stages$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t weight_stages
+     * }
+     */
+    public static int weight_stages(MemorySegment struct) {
+        return struct.get(weight_stages$LAYOUT, weight_stages$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t weight_stages
+     * }
+     */
+    public static void weight_stages(MemorySegment struct, int fieldValue) {
+        struct.set(weight_stages$LAYOUT, weight_stages$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout chain_sums$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("chain_sums"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * void *chain_sums
+     * }
+     */
+    public static final AddressLayout chain_sums$layout() {
+        return chain_sums$LAYOUT;
+    }
+
+    private static final long chain_sums$OFFSET = $LAYOUT.byteOffset(groupElement("chain_sums"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * void *chain_sums
+     * }
+     */
+    public static final long chain_sums$offset() {
+        return chain_sums$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * void *chain_sums
+     * }
+     */
+    public static MemorySegment chain_sums(MemorySegment struct) {
+        return struct.get(chain_sums$LAYOUT, chain_sums$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * void *chain_sums
+     * }
+     */
+    public static void chain_sums(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(chain_sums$LAYOUT, chain_sums$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout arrivals$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("arrivals"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * uint32_t *arrivals
+     * }
+     */
+    public static final AddressLayout arrivals$layout() {
+        return arrivals$LAYOUT;
+    }
+
+    private static final long arrivals$OFFSET = $LAYOUT.byteOffset(groupElement("arrivals"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * uint32_t *arrivals
+     * }
+     */
+    public static final long arrivals$offset() {
+        return arrivals$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * uint32_t *arrivals
+     * }
+     */
+    public static MemorySegment arrivals(MemorySegment struct) {
+        return struct.get(arrivals$LAYOUT, arrivals$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * uint32_t *arrivals
+     * }
+     */
+    public static void arrivals(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(arrivals$LAYOUT, arrivals$OFFSET, fieldValue);
     }
 
     /**

@@ -68,10 +68,10 @@ public class skinny_h extends skinny_h$shared {
     public static int SKINNY_COLUMNS() {
         return SKINNY_COLUMNS;
     }
-    private static final int SKINNY_ARGS_BYTES = (int)240L;
+    private static final int SKINNY_ARGS_BYTES = (int)264L;
     /**
      * {@snippet lang=c :
-     * #define SKINNY_ARGS_BYTES 240
+     * #define SKINNY_ARGS_BYTES 264
      * }
      */
     public static int SKINNY_ARGS_BYTES() {
@@ -94,6 +94,60 @@ public class skinny_h extends skinny_h$shared {
      */
     public static int SKINNY_EXCHANGE_BYTES() {
         return SKINNY_EXCHANGE_BYTES;
+    }
+    private static final int SKINNY_CHAINS = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * #define SKINNY_CHAINS 4
+     * }
+     */
+    public static int SKINNY_CHAINS() {
+        return SKINNY_CHAINS;
+    }
+    private static final int SKINNY_X_STAGES = (int)64L;
+    /**
+     * {@snippet lang=c :
+     * #define SKINNY_X_STAGES 64
+     * }
+     */
+    public static int SKINNY_X_STAGES() {
+        return SKINNY_X_STAGES;
+    }
+    private static final int SKINNY_WEIGHT_STAGES = (int)8L;
+    /**
+     * {@snippet lang=c :
+     * #define SKINNY_WEIGHT_STAGES 8
+     * }
+     */
+    public static int SKINNY_WEIGHT_STAGES() {
+        return SKINNY_WEIGHT_STAGES;
+    }
+    private static final int SKINNY_FEW_X_STAGES = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * #define SKINNY_FEW_X_STAGES 4
+     * }
+     */
+    public static int SKINNY_FEW_X_STAGES() {
+        return SKINNY_FEW_X_STAGES;
+    }
+    private static final int SKINNY_STATIC_BYTES = (int)2048L;
+    /**
+     * {@snippet lang=c :
+     * #define SKINNY_STATIC_BYTES 2048
+     * }
+     */
+    public static int SKINNY_STATIC_BYTES() {
+        return SKINNY_STATIC_BYTES;
+    }
+    private static final int SKINNY_ALIGNMENT = (int)1024L;
+    /**
+     * {@snippet lang=c :
+     * #define SKINNY_ALIGNMENT 1024
+     * }
+     */
+    public static int SKINNY_ALIGNMENT() {
+        return SKINNY_ALIGNMENT;
     }
 }
 

@@ -32,6 +32,15 @@ public class x_split_h extends x_split_h$shared {
     public static int X_SPLIT_THREADS() {
         return X_SPLIT_THREADS;
     }
+    private static final int X_SPLIT_BLOCK_COLUMNS = (int)4096L;
+    /**
+     * {@snippet lang=c :
+     * #define X_SPLIT_BLOCK_COLUMNS 4096
+     * }
+     */
+    public static int X_SPLIT_BLOCK_COLUMNS() {
+        return X_SPLIT_BLOCK_COLUMNS;
+    }
     private static final int X_SPLIT_ARGS_BYTES = (int)72L;
     /**
      * {@snippet lang=c :

@@ -50,6 +50,8 @@ final class CudaWorkspace {
   private final DevicePlan.Piece splitParts;
   private final DevicePlan.Piece splitRuns;
   private final DevicePlan.Piece splitScales;
+  private final DevicePlan.Piece sumChains;
+  private final DevicePlan.Piece sumArrivals;
   private final int sequences;
 
   private record CodePieces(
@@ -121,6 +123,16 @@ final class CudaWorkspace {
     splitParts = plan.reserve(SkinnyGemm.partBytes(few, widest));
     splitRuns = plan.reserve(SkinnyGemm.runBytes(few, widest));
     splitScales = plan.reserve((long) Float.BYTES * few);
+    int mostRows =
+        IntStream.of(
+                hiddenStride,
+                qkvStride,
+                mlpStride,
+                scheme.headBits() == 16 ? 0 : config.vocabSize())
+            .max()
+            .orElseThrow();
+    sumChains = plan.reserve(SkinnyGemm.chainBytes(few, DeviceModel.padded(mostRows)));
+    sumArrivals = plan.reserve(SkinnyGemm.arrivalBytes(DeviceModel.padded(mostRows)));
     chosen = plan.reserve(2L * Integer.BYTES * sequences);
     addendStride = Math.max(qkvStride, mlpStride);
     addends = keepsColumns ? plan.reserve(bytes(few, addendStride, Float.BYTES)) : null;
@@ -205,6 +217,10 @@ final class CudaWorkspace {
     return new MatrixRows(Objects.requireNonNull(addends).range(), addendStride);
   }
 
+  SkinnyGemm.Scratch sums() {
+    return new SkinnyGemm.Scratch(sumChains.range(), sumArrivals.range());
+  }
+
   DecodeAttention.Scratch attention() {
     return new DecodeAttention.Scratch(attentionPartials.range(), attentionArrivals.range());
   }
@@ -229,6 +245,8 @@ final class CudaWorkspace {
 
   /** Memory that must be zeros at first. */
   DeviceRange[] counters() {
-    return new DeviceRange[] {attentionArrivals.range(), sampleArrivals.range(), chosen.range()};
+    return new DeviceRange[] {
+      attentionArrivals.range(), sampleArrivals.range(), sumArrivals.range(), chosen.range()
+    };
   }
 }

@@ -76,7 +76,7 @@ final class DecodeProducts {
         } else {
           SkinnyGemm.Split split = work.split();
           kernels.skinny().split(stream, packed.layout(), x, norm, rows, split);
-          kernels.skinny().multiply(stream, packed, split, rows, parts, result);
+          kernels.skinny().multiply(stream, packed, split, work.sums(), rows, parts, result);
         }
       }
     }

@@ -1,5 +1,6 @@
 package dev.nibble.runtime.kernel;
 
+import dev.nibble.bindings.kernels.gemm_tile_h;
 import dev.nibble.bindings.kernels.skinny_args;
 import dev.nibble.bindings.kernels.skinny_h;
 import dev.nibble.bindings.kernels.x_split_args;
@@ -30,8 +31,21 @@ public final class SkinnyGemm {
   private static final int RUN_BYTES = 8;
   private static final int STAGES_OF_BLOCK = PackedLayout.COLUMN_BLOCK / skinny_h.SKINNY_COLUMNS();
   private static final int NARROWEST = 32;
+  private static final int NARROWEST_WGMMA = 16;
+
+  /** Columns of B up to which a multiprocessor has two blocks of a wgmma kernel. */
+  private static final int WIDEST_OF_TWO = 64;
+
+  /** Shared memory that the device keeps of each block. */
+  private static final int KEPT_BYTES = 1024;
+
+  private static final int GROUP_THREADS = 128;
+  private static final int ROWS_OF_TILE = 2 * PackedLayout.ROW_BLOCK;
+  private static final int BYTES_OF_COUNTERS = 16;
 
   private final KernelCatalog kernels;
+  private final boolean wgmma;
+  private final int multiprocessors;
   private final int mostShared;
   private final LaunchConfig.Start start;
   private final Map<String, Kernel> loaded = new HashMap<>();
@@ -45,6 +59,8 @@ public final class SkinnyGemm {
    */
   public SkinnyGemm(KernelCatalog kernels) {
     this.kernels = kernels;
+    wgmma = kernels.isHopper();
+    multiprocessors = kernels.device().properties().multiprocessors();
     mostShared = kernels.device().properties().sharedBytesPerBlock();
     start = kernels.earliestStart();
   }
@@ -59,6 +75,52 @@ public final class SkinnyGemm {
   public record Split(DeviceRange parts, DeviceRange runs, DeviceRange scales) {}
 
   /**
+   * Room for sums on their way.
+   *
+   * @param chains their values
+   * @param arrivals counters, zeros between products
+   */
+  public record Scratch(DeviceRange chains, DeviceRange arrivals) {}
+
+  /**
+   * Size of {@link Scratch#chains}.
+   *
+   * @param tokens most tokens
+   * @param rows most padded rows of a product
+   * @return bytes
+   */
+  public static long chainBytes(int tokens, int rows) {
+    return (long) skinny_h.SKINNY_CHAINS()
+        * Float.BYTES
+        * tiles(rows)
+        * ROWS_OF_TILE
+        * (width(NARROWEST_WGMMA, tokens) / 2);
+  }
+
+  /**
+   * Size of {@link Scratch#arrivals}.
+   *
+   * @param rows most padded rows of a product
+   * @return bytes
+   */
+  public static long arrivalBytes(int rows) {
+    return tiles(rows) * BYTES_OF_COUNTERS;
+  }
+
+  private static long tiles(long rows) {
+    return Math.ceilDiv(rows, (long) ROWS_OF_TILE);
+  }
+
+  /** Columns of operand B of the kernel that takes so many tokens. */
+  private static int width(int narrowest, int tokens) {
+    int width = narrowest;
+    while (width < 2 * tokens) {
+      width *= 2;
+    }
+    return width;
+  }
+
+  /**
    * Size of {@link Split#parts}.
    *
    * @param tokens most tokens
@@ -66,7 +128,7 @@ public final class SkinnyGemm {
    * @return bytes
    */
   public static long partBytes(int tokens, int columns) {
-    return 2L * tokens * ActivationCodes.codeStride(columns);
+    return InputTiler.bytes(InputTiler.Kind.CODES, Math.multiplyExact(2, tokens), columns);
   }
 
   /**
@@ -145,7 +207,14 @@ public final class SkinnyGemm {
     x_split_args.columns(struct, columns);
     kernel.launch(
         stream,
-        new LaunchConfig(Dim3.of(tokens), Dim3.of(x_split_h.X_SPLIT_THREADS()), 0, start),
+        new LaunchConfig(
+            new Dim3(
+                tokens,
+                norm == null ? Math.ceilDiv(columns, x_split_h.X_SPLIT_BLOCK_COLUMNS()) : 1,
+                1),
+            Dim3.of(x_split_h.X_SPLIT_THREADS()),
+            0,
+            start),
         struct);
   }
 
@@ -155,6 +224,7 @@ public final class SkinnyGemm {
    * @param stream runs it
    * @param weights of all parts, each padded to whole blocks of 64 rows
    * @param split inputs
+   * @param scratch for sums on their way
    * @param tokens as many as were split
    * @param parts the linears, in the order of their weights
    * @param result what becomes of the products
@@ -163,6 +233,7 @@ public final class SkinnyGemm {
       Stream stream,
       DeviceWeights.Packed weights,
       Split split,
+      Scratch scratch,
       int tokens,
       List<PackedGemv.Part> parts,
       PackedGemv.Result result) {
@@ -170,12 +241,9 @@ public final class SkinnyGemm {
     if (tokens > MAX_TOKENS || parts.isEmpty() || parts.size() > 3) {
       throw new IllegalArgumentException(parts.size() + " linears of " + tokens + " tokens");
     }
-    int width = NARROWEST;
-    while (width < 2 * tokens) {
-      width *= 2;
-    }
-    Kernel kernel =
-        kernel("skinny_w" + layout.bits(), "skinny_w" + layout.bits() + "a16_n" + width);
+    boolean swiglu = result == PackedGemv.Result.SWIGLU_HALF;
+    Plan plan = plan(layout, tokens, swiglu);
+    Kernel kernel = kernel("skinny_w" + layout.bits(), plan.kernel);
     MemorySegment struct = args;
     if (struct == null) {
       struct = kernel.newArguments(skinny_args.sizeof());
@@ -213,15 +281,77 @@ public final class SkinnyGemm {
     skinny_args.run_stride(struct, even(tokens));
     skinny_args.segment_count(struct, parts.size());
     skinny_args.epilogue(struct, PackedGemv.epilogue(result));
-    long blocks = padded / skinny_h.SKINNY_ROWS();
+    if (plan.xStages > 0) {
+      skinny_args.x_stages(struct, plan.xStages);
+      skinny_args.weight_stages(struct, plan.weightStages);
+      StructPointers.set(
+          struct,
+          skinny_args.chain_sums$offset(),
+          scratch.chains.require("chain sums", chainBytes(tokens, layout.paddedRows())));
+      StructPointers.set(
+          struct,
+          skinny_args.arrivals$offset(),
+          scratch.arrivals.require("arrivals", arrivalBytes(layout.paddedRows())));
+    }
     kernel.launch(
         stream,
-        new LaunchConfig(
-            Dim3.of(Math.toIntExact(result == PackedGemv.Result.SWIGLU_HALF ? blocks / 2 : blocks)),
-            Dim3.of(skinny_h.SKINNY_THREADS()),
-            sharedBytes(layout.bits(), width),
-            start),
+        new LaunchConfig(Dim3.of(plan.grid), Dim3.of(plan.threads), plan.sharedBytes, start),
         struct);
+  }
+
+  /** Without stages for the kernels that have theirs fixed. */
+  private record Plan(
+      String kernel, int grid, int threads, int sharedBytes, int xStages, int weightStages) {}
+
+  /** As skinny.h tells the launcher to. */
+  private Plan plan(PackedLayout layout, int tokens, boolean swiglu) {
+    if (wgmma && run(layout) == RUN_OF_CHANNELS) {
+      Plan plan = wgmmaPlan(layout, tokens);
+      if (plan.weightStages > 0) {
+        return plan;
+      }
+    }
+    int width = width(NARROWEST, tokens);
+    int blocks = layout.paddedRows() / skinny_h.SKINNY_ROWS();
+    return new Plan(
+        "skinny_w" + layout.bits() + "a16_n" + width,
+        swiglu ? blocks / 2 : blocks,
+        skinny_h.SKINNY_THREADS(),
+        sharedBytes(layout.bits(), width),
+        0,
+        0);
+  }
+
+  /** Blocks of a tile wait for each other: there are no more than the device runs at once. */
+  private Plan wgmmaPlan(PackedLayout layout, int tokens) {
+    int width = width(NARROWEST_WGMMA, tokens);
+    int blocks = width > WIDEST_OF_TWO ? 1 : 2;
+    int xBytes = width * (gemm_tile_h.GEMM_TILE_ROW_BYTES() + Integer.BYTES);
+    int weightBytes =
+        2 * PackedLayout.ROW_BLOCK * (PackedLayout.COLUMN_BLOCK / Byte.SIZE * layout.bits() + 12);
+    int room =
+        (mostShared + KEPT_BYTES) / blocks
+            - KEPT_BYTES
+            - skinny_h.SKINNY_STATIC_BYTES()
+            - skinny_h.SKINNY_ALIGNMENT();
+    int units = Math.toIntExact(ActivationCodes.codeStride(layout.columns()) / RUN_OF_CHANNELS);
+    int ofBlock = PackedLayout.COLUMN_BLOCK / RUN_OF_CHANNELS;
+    int xStages =
+        Math.min(units, Math.ceilDiv(units, skinny_h.SKINNY_CHAINS() * ofBlock) * ofBlock);
+    if (xStages > skinny_h.SKINNY_X_STAGES() || room - xStages * xBytes < 2 * weightBytes) {
+      xStages = skinny_h.SKINNY_FEW_X_STAGES();
+    }
+    int weightStages =
+        Math.clamp((room - xStages * xBytes) / weightBytes, 0, skinny_h.SKINNY_WEIGHT_STAGES());
+    int chains = skinny_h.SKINNY_CHAINS();
+    return new Plan(
+        "skinny_w" + layout.bits() + "a16_wgmma_n" + width,
+        Math.toIntExact(
+            Math.min(tiles(layout.paddedRows()), multiprocessors * blocks / chains) * chains),
+        GROUP_THREADS * (blocks == 1 ? 5 : 3),
+        skinny_h.SKINNY_ALIGNMENT() + xStages * xBytes + weightStages * weightBytes,
+        xStages,
+        weightStages);
   }
 
   /** As skinny.h says; for few tokens the faster way if a block may have what it needs. */
@@ -244,7 +374,8 @@ public final class SkinnyGemm {
         _ -> {
           Kernel kernel = kernels.kernel(image, name);
           if (!image.equals("x_split")) {
-            kernel.allowSharedBytes(mostShared);
+            kernel.allowSharedBytes(
+                name.contains("wgmma") ? mostShared - skinny_h.SKINNY_STATIC_BYTES() : mostShared);
           }
           return kernel;
         });
