@@ -38,6 +38,12 @@ class CudaMethodsGpuTest {
   /** Squared error of logits over squares. */
   private static final double ERROR = 2e-3;
 
+  /**
+   * With inputs of 6 bits: halves move some over the edge between two codes. Noise of a half's last
+   * bit in the inputs of a float program gives 0.007 to 0.008.
+   */
+  private static final double SIX_BIT_ERROR = 1.6e-2;
+
   /** Of the token a step chooses to the best one. */
   private static final double STEP_GAP = 0.3;
 
@@ -119,7 +125,8 @@ class CudaMethodsGpuTest {
     ModelOptions options = new ModelOptions(64, 5, 0);
     try (Engine gpu = TestModels.engine(packed, Device.cuda(0), options)) {
       double error = error(expected, TestModels.logits(gpu, tokens));
-      assertTrue(error <= ERROR, () -> seed + ": error " + error);
+      double limit = what.contains("A6") ? SIX_BIT_ERROR : ERROR;
+      assertTrue(error <= limit, () -> seed + ": error " + error);
       for (int count : new int[] {1, 5}) {
         double gap = widestGap(gpu, tokens, expected, count);
         assertTrue(gap <= STEP_GAP, () -> seed + ": " + count + " sequences, gap " + gap);
