@@ -44,13 +44,20 @@ public final class CalibratedModel implements BlockMethod {
   /** Quantizes a folder on the first windows of the calibration text. */
   public CalibratedModel quantize(
       Path source, Path destination, String scheme, int windows, int context) throws IOException {
+    quantize(this, source, destination, scheme, windows, context);
+    return this;
+  }
+
+  /** The same by a method that nobody watches. */
+  public static void quantize(
+      BlockMethod method, Path source, Path destination, String scheme, int windows, int context)
+      throws IOException {
     CalibratedQuantizer.quantize(
         new Request(source, destination, QuantScheme.parse(scheme), Existing.KEEP, THREADS),
-        this,
+        method,
         new Calibration(
             TestModels.resource("text/calibration.txt"), windows, context, 1, Interrupted.DISCARD),
         new Silent());
-    return this;
   }
 
   /** Perplexity of a LLaMA with a tied head, computed by the calibrator's forward pass. */

@@ -24,6 +24,10 @@ import java.util.Map;
 record AdaRound(int epochs) implements BlockRounding {
   static final int DEFAULT_EPOCHS = 20;
   private static final double TRAVEL = 10;
+
+  /** Where steps are few: a weight must not be decided by one of them. */
+  private static final double LARGEST_STEP = 0.1;
+
   private static final double WARM_UP = 0.2;
   private static final double FIRST_BETA = 20;
   private static final double LAST_BETA = 2;
@@ -72,7 +76,7 @@ record AdaRound(int epochs) implements BlockRounding {
             double beta = FIRST_BETA + (LAST_BETA - FIRST_BETA) * share;
             rounding.addDecisiveness(DECISIVENESS, beta);
           }
-          rounding.choices().step(TRAVEL / total);
+          rounding.choices().step(Math.min(LARGEST_STEP, TRAVEL / total));
         }
         task.progress().step(++done, total, loss);
       }

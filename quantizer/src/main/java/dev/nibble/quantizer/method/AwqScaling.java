@@ -23,6 +23,12 @@ record AwqScaling() implements BlockTransformation {
   private static final int STEPS = 20;
   private static final double SMALLEST = 1e-4;
 
+  /**
+   * Of the mean magnitude; a channel below it hardly shows on the calibration text, such as one
+   * behind a ReLU, and by the paper's rule would be made so loud that another text overflows.
+   */
+  private static final double QUIET = 1e-2;
+
   @Override
   public Map<String, String> settings() {
     return Map.of("scales", Integer.toString(STEPS));
@@ -92,8 +98,11 @@ record AwqScaling() implements BlockTransformation {
       int scale = Rescaling.scaleOf(config, site, c);
       magnitudes[scale] = Math.max(magnitudes[scale], inputs.meanMagnitude(c));
     }
+    double least = QUIET * Arrays.stream(magnitudes).average().orElseThrow();
     double[] powers =
-        Arrays.stream(magnitudes).map(m -> Math.max(SMALLEST, Math.pow(m, exponent))).toArray();
+        Arrays.stream(magnitudes)
+            .map(m -> Math.max(SMALLEST, Math.pow(Math.max(least, m), exponent)))
+            .toArray();
     double norm =
         Math.sqrt(
             Arrays.stream(powers).max().orElseThrow() * Arrays.stream(powers).min().orElseThrow());
