@@ -1,9 +1,11 @@
 package dev.nibble.bench.suite;
 
+import dev.nibble.bench.result.Ceilings;
 import dev.nibble.bench.result.Measurement;
 import dev.nibble.bench.result.Measurement.Kind;
 import dev.nibble.bench.result.Measurement.Spread;
 import dev.nibble.bench.result.Measurement.Work;
+import dev.nibble.runtime.cuda.CublasLt;
 import dev.nibble.runtime.cuda.Device;
 import dev.nibble.runtime.cuda.DeviceBuffer;
 import dev.nibble.runtime.cuda.DeviceRange;
@@ -15,13 +17,16 @@ import dev.nibble.runtime.kernel.KernelCatalog;
 import dev.nibble.runtime.kernel.ReadStream;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Random;
 
 /**
  * What the GPU itself can do, timed with events: a plain read of memory, a copy, and what a kernel
- * that does nothing takes in a graph.
+ * that does nothing takes in a graph; where cuBLASLt is installed, its fp16 products. The rate of
+ * 8-bit products is not measured yet.
  *
  * @param megabytes that are read and copied at once; many times the cache
  * @param samples of each
@@ -33,6 +38,7 @@ record CeilingStep(int megabytes, int samples) implements Step {
   private static final int WARM_UPS = 100;
 
   private static final int NODES = 1000;
+  private static final int PRODUCT = 8192;
   private static final int BLOCKS_OF_A_MULTIPROCESSOR = 2;
   private static final long SEED = 5;
 
@@ -66,10 +72,33 @@ record CeilingStep(int megabytes, int samples) implements Step {
             }
           });
       Spread nodes = time(device, stream, () -> graph.launch(stream));
-      return List.of(
-          ceiling(session, "read", "GB/s", rate(read, bytes)),
-          ceiling(session, "copy", "GB/s", rate(copy, bytes)),
-          ceiling(session, "graph_node", "us", nodes.times(1e3 / NODES)));
+      List<Measurement> found = new ArrayList<>();
+      found.add(ceiling(session, Ceilings.READ, "GB/s", rate(read, bytes)));
+      found.add(ceiling(session, "copy", "GB/s", rate(copy, bytes)));
+      found.add(ceiling(session, "graph_node", "us", nodes.times(1e3 / NODES)));
+      Optional<Spread> products = products(device, stream, data);
+      if (products.isPresent()) {
+        found.add(ceiling(session, Ceilings.FP16, "TFLOP/s", products.get()));
+      }
+      return found;
+    }
+  }
+
+  /** Rate of cuBLASLt's fp16 products, a square one of {@value #PRODUCT}; none without it. */
+  private Optional<Spread> products(Device device, Stream stream, DeviceBuffer data) {
+    Optional<CublasLt> library = CublasLt.open(device);
+    if (library.isEmpty()) {
+      return Optional.empty();
+    }
+    long bytes = (long) Short.BYTES * PRODUCT * PRODUCT;
+    try (CublasLt blas = library.get();
+        DeviceBuffer x = device.allocate(bytes);
+        DeviceBuffer y = device.allocate(bytes);
+        CublasLt.Product product = blas.product(PRODUCT, PRODUCT, PRODUCT)) {
+      x.fill(stream, 0, bytes, (byte) 0x2a);
+      double teraOperations = 2.0 * PRODUCT * PRODUCT * PRODUCT / 1e12;
+      Spread spent = time(device, stream, () -> product.multiply(stream, data, x, y));
+      return Optional.of(perSecond(spent, teraOperations));
     }
   }
 
@@ -80,11 +109,14 @@ record CeilingStep(int megabytes, int samples) implements Step {
 
   /** A copy's bytes count both ways, so a copy of half moves all. */
   private static Spread rate(Spread milliseconds, long bytes) {
-    double gigabytesMilliseconds = bytes / 1e6;
+    return perSecond(milliseconds, bytes / 1e9);
+  }
+
+  private static Spread perSecond(Spread milliseconds, double amount) {
     return new Spread(
-        gigabytesMilliseconds / milliseconds.median(),
-        gigabytesMilliseconds / milliseconds.max(),
-        gigabytesMilliseconds / milliseconds.min(),
+        amount * 1e3 / milliseconds.median(),
+        amount * 1e3 / milliseconds.max(),
+        amount * 1e3 / milliseconds.min(),
         milliseconds.samples());
   }
 

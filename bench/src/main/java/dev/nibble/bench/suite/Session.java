@@ -11,7 +11,11 @@ import dev.nibble.bench.result.Measurement.Spread;
 import dev.nibble.bench.result.Measurement.Work;
 import dev.nibble.runtime.cuda.CudaDevices;
 import dev.nibble.runtime.cuda.CudaStatus;
+import dev.nibble.runtime.cuda.DeviceMonitor;
+import dev.nibble.runtime.cuda.DeviceProperties;
+import dev.nibble.runtime.cuda.DeviceReading;
 import java.util.Map;
+import java.util.Optional;
 
 /** What the steps of one run share. */
 final class Session {
@@ -48,19 +52,34 @@ final class Session {
 
   /** The machine with its first GPU. */
   Machine gpu() throws LeftOutException {
-    requireGpu();
-    CudaStatus.Ready ready = (CudaStatus.Ready) status;
-    return cpu.withGpu(ready.devices().getFirst().name(), NvidiaSmi.driver());
+    DeviceProperties device = requireGpu();
+    return cpu.withGpu(device.name(), reading(device).map(DeviceReading::driver).orElse(""));
   }
 
-  /** Refuses a machine without a GPU that the kernels run on. */
-  void requireGpu() throws LeftOutException {
+  /** What NVML says of the GPU now; nothing where it is not installed. */
+  private static Optional<DeviceReading> reading(DeviceProperties device) {
+    return DeviceMonitor.open(device)
+        .map(monitor -> {
+          try (monitor) {
+            return monitor.read();
+          }
+        });
+  }
+
+  /**
+   * Refuses a machine without a GPU that the kernels run on.
+   *
+   * @return the first GPU
+   */
+  DeviceProperties requireGpu() throws LeftOutException {
     if (!(status instanceof CudaStatus.Ready ready)) {
       throw new LeftOutException(status.summary());
     }
-    if (ready.devices().getFirst().imageArchitecture().isEmpty()) {
+    DeviceProperties device = ready.devices().getFirst();
+    if (device.imageArchitecture().isEmpty()) {
       throw new LeftOutException(ready.advice());
     }
+    return device;
   }
 
   /** A measurement of the CPU. */
@@ -94,6 +113,12 @@ final class Session {
         value,
         work,
         Origin.MEASURED,
-        new Context(gpu(), NvidiaSmi.clocks(), run));
+        new Context(gpu(), clocks(), run));
+  }
+
+  private Clocks clocks() throws LeftOutException {
+    return reading(requireGpu())
+        .map(now -> new Clocks(now.multiprocessorMegahertz(), now.memoryMegahertz(), now.celsius()))
+        .orElse(Clocks.UNKNOWN);
   }
 }
