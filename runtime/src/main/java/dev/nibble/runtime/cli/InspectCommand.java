@@ -50,16 +50,18 @@ final class InspectCommand implements Callable<Integer> {
       List<TensorInfo> tensors =
           checkpoint.names().stream().flatMap(name -> checkpoint.info(name).stream()).toList();
       MemoryPlan plan = MemoryPlan.of(weights, options);
+      MemoryPlan gpu = MemoryPlan.ofCuda(weights, options);
       if (json) {
-        host.results().json(fields(checkpoint, tensors, plan));
+        host.results().json(fields(checkpoint, tensors, plan, gpu));
       } else {
-        print(checkpoint, tensors, plan);
+        print(checkpoint, tensors, plan, gpu);
       }
     }
     return ExitCode.OK.number();
   }
 
-  private void print(Checkpoint checkpoint, List<TensorInfo> tensors, MemoryPlan plan)
+  private void print(
+      Checkpoint checkpoint, List<TensorInfo> tensors, MemoryPlan plan, MemoryPlan gpu)
       throws IOException {
     ModelConfig config = checkpoint.config();
     StringBuilder text = new StringBuilder();
@@ -81,17 +83,8 @@ final class InspectCommand implements Callable<Integer> {
             config.tiedEmbeddings() ? ", embedding and head tied" : ""));
     row(text, "context", config.maxPositions() + " tokens at most");
     row(text, "scheme", schemeDetails(config));
-    row(
-        text,
-        "memory",
-        String.format(
-            Locale.ROOT,
-            "%s = %s weights + %s cache of %d tokens + %s workspace",
-            Quantities.bytes(plan.totalBytes()),
-            Quantities.bytes(plan.weightBytes()),
-            Quantities.bytes(plan.kvBytes()),
-            plan.contextLength(),
-            Quantities.bytes(plan.workspaceBytes())));
+    row(text, "memory", memory(plan));
+    row(text, "memory on GPU", memory(gpu));
     row(text, "tensors", Integer.toString(tensors.size()));
     int width = tensors.stream().mapToInt(t -> t.name().length()).max().orElse(0);
     for (TensorInfo tensor : tensors) {
@@ -105,6 +98,17 @@ final class InspectCommand implements Callable<Integer> {
               Quantities.bytes(tensor.bytes())));
     }
     host.results().text(text.toString());
+  }
+
+  private static String memory(MemoryPlan plan) {
+    return String.format(
+        Locale.ROOT,
+        "%s = %s weights + %s cache of %d tokens + %s workspace",
+        Quantities.bytes(plan.totalBytes()),
+        Quantities.bytes(plan.weightBytes()),
+        Quantities.bytes(plan.kvBytes()),
+        plan.contextLength(),
+        Quantities.bytes(plan.workspaceBytes()));
   }
 
   private static void row(StringBuilder text, String name, String value) {
@@ -127,7 +131,7 @@ final class InspectCommand implements Callable<Integer> {
   }
 
   private static Map<String, Object> fields(
-      Checkpoint checkpoint, List<TensorInfo> tensors, MemoryPlan plan) {
+      Checkpoint checkpoint, List<TensorInfo> tensors, MemoryPlan plan, MemoryPlan gpu) {
     ModelConfig config = checkpoint.config();
     Map<String, Object> fields = new LinkedHashMap<>();
     fields.put("folder", checkpoint.folder().toString());
@@ -155,6 +159,7 @@ final class InspectCommand implements Callable<Integer> {
     fields.put("kv_bytes", plan.kvBytes());
     fields.put("workspace_bytes", plan.workspaceBytes());
     fields.put("total_bytes", plan.totalBytes());
+    fields.put("gpu_bytes", gpu.totalBytes());
     fields.put(
         "tensors",
         tensors.stream()

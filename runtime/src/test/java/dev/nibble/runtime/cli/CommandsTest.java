@@ -134,7 +134,10 @@ class CommandsTest {
     assertEquals(
         64 * inspected.get("kv_bytes_per_token").longValue(),
         inspected.get("kv_bytes").longValue());
-    assertTrue(Invocation.of("inspect", "-m", packed).out().contains("W3A16g64sym by rtn"));
+    assertTrue(inspected.get("gpu_bytes").longValue() > inspected.get("weight_bytes").longValue());
+    String plain = Invocation.of("inspect", "-m", packed).out();
+    assertTrue(plain.contains("W3A16g64sym by rtn"), plain);
+    assertTrue(plain.contains("\nmemory on GPU "), plain);
   }
 
   @Test
