@@ -92,6 +92,23 @@ public final class Kernel {
   }
 
   /**
+   * Chooses how much of the memory that a multiprocessor has for shared memory and its first-level
+   * cache is shared memory. Kernels run beside each other only where they agree.
+   *
+   * @param percent 0 to 100; the driver rounds up to what there is
+   */
+  public void preferSharedMemory(int percent) {
+    library.device.check(
+        "cuFuncSetAttribute",
+        library
+            .driver()
+            .cuFuncSetAttribute(
+                function,
+                cuda_constants.CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT(),
+                percent));
+  }
+
+  /**
    * Launches it. Asynchronous with respect to the host; what the kernel does wrong appears at a
    * later call.
    *

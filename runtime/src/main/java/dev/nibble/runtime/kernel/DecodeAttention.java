@@ -11,9 +11,19 @@ import java.lang.foreign.MemorySegment;
 
 /** Launches attention_decode: one new token of each of some sequences. */
 public final class DecodeAttention {
+  /**
+   * Percent of a multiprocessor's memory that the kernels of a decode step take as shared memory:
+   * all, so that the next one's blocks move in while the last ones of a kernel run.
+   */
+  static final int SHARED_MEMORY = 100;
+
   private final KvLayout cache;
   private final int multiprocessors;
   private final Kernel kernel;
+
+  /** Whether blocks of a row and head may be clusters. */
+  private final boolean clusters;
+
   private final MemorySegment args;
   private final LaunchConfig.Start start;
 
@@ -34,6 +44,8 @@ public final class DecodeAttention {
             special
                 ? "attention_decode_kv" + cache.bits() + "_" + headDim
                 : "attention_decode_any");
+    kernel.preferSharedMemory(SHARED_MEMORY);
+    clusters = special && kernels.isHopper();
     args = kernel.newArguments(attention_decode_args.sizeof());
     start = kernels.earliestStart();
   }
@@ -167,13 +179,16 @@ public final class DecodeAttention {
     attention_decode_args.window(args, window);
     attention_decode_args.epsilon(args, heads.epsilon());
     int blocks = blocks(cache, heads.heads());
+    int splits = splits(blocks * rows);
+    boolean clustered = clusters && (long) blocks * rows * splits <= 2L * multiprocessors;
     kernel.launch(
         stream,
         new LaunchConfig(
-            new Dim3(blocks, splits(blocks * rows), rows),
+            new Dim3(blocks, splits, rows),
             Dim3.of(attention_decode_h.ATTENTION_DECODE_THREADS()),
             0,
-            start),
+            start,
+            new Dim3(1, clustered ? splits : 1, 1)),
         args);
   }
 

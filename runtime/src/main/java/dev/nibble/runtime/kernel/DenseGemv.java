@@ -19,6 +19,9 @@ public final class DenseGemv {
   /** Most tokens of a launch. */
   public static final int MAX_TOKENS = dense_gemv_h.DENSE_GEMV_MAX_TOKENS();
 
+  /** Percent: two blocks fit, and the reads from device memory have the rest to land in. */
+  private static final int SHARED_MEMORY = 45;
+
   private static final int VECTOR = 8;
   private static final int WARP = 32;
 
@@ -116,6 +119,7 @@ public final class DenseGemv {
         _ -> {
           Kernel kernel = kernels.kernel("dense_gemv", name);
           kernel.allowSharedBytes(mostShared);
+          kernel.preferSharedMemory(SHARED_MEMORY);
           return kernel;
         });
   }

@@ -243,6 +243,7 @@ public final class PackedGemv {
         name -> {
           Kernel kernel = kernels.kernel("gemv_w" + layout.bits(), name);
           kernel.allowSharedBytes(mostShared);
+          kernel.preferSharedMemory(DecodeAttention.SHARED_MEMORY);
           return kernel;
         });
   }
