@@ -3,7 +3,7 @@
 //
 // Kernel read_stream of the image read_stream:
 //   grid (any, 1, 1), block (READ_STREAM_THREADS, 1, 1), no dynamic shared memory. Most threads at
-//   once: two blocks a multiprocessor.
+//   once: two blocks a multiprocessor that holds 2048.
 #ifndef NIBBLE_READ_STREAM_H
 #define NIBBLE_READ_STREAM_H
 

@@ -2,7 +2,13 @@
 // two blocks of a multiprocessor leave a thread 32 registers.
 #include "read_stream.h"
 
-extern "C" __global__ void __launch_bounds__(READ_STREAM_THREADS, 2)
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 890)
+#define READ_STREAM_BLOCKS 1  // these hold 1536 threads
+#else
+#define READ_STREAM_BLOCKS 2
+#endif
+
+extern "C" __global__ void __launch_bounds__(READ_STREAM_THREADS, READ_STREAM_BLOCKS)
     read_stream(const __grid_constant__ read_stream_args args) {
   if (args.bytes == 0) return;
   constexpr int kLoads = 4;
