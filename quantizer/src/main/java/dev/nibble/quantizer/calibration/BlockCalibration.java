@@ -16,6 +16,9 @@ import java.util.Optional;
  * blocks before it leave them and as the quantized ones do.
  */
 public final class BlockCalibration {
+  /** Windows that tell the loss, where the method needs none of the full-precision model. */
+  private static final int LOSS_WINDOWS = 16;
+
   private final Checkpoint source;
   private final ModelConfig config;
   private final QuantScheme scheme;
@@ -48,7 +51,7 @@ public final class BlockCalibration {
      * @param block what was made of it
      * @param source the block as it was
      * @param loss mean squared error of its output on the quantized inputs against the
-     *     full-precision model's
+     *     full-precision model's, over the windows that are known there
      * @param after where the work stands now
      * @throws IOException if it cannot be kept
      */
@@ -121,7 +124,8 @@ public final class BlockCalibration {
 
   private State begin() throws ModelFormatException {
     HiddenStates embedded = embed();
-    return new State(0, embedded, embedded);
+    HiddenStates full = method.followsFullPrecision() ? embedded : embedded.first(LOSS_WINDOWS);
+    return new State(0, full, embedded);
   }
 
   private State block(

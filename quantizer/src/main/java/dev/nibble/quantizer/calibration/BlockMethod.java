@@ -31,6 +31,17 @@ public interface BlockMethod {
   void check(ModelConfig config, QuantScheme scheme);
 
   /**
+   * Whether the method reads what the full-precision model computes. If not, that is computed for
+   * some windows only, to tell the loss.
+   *
+   * @return whether {@link BlockTask#fullInputs} and {@link BlockTask#targets} have to hold every
+   *     window
+   */
+  default boolean followsFullPrecision() {
+    return true;
+  }
+
+  /**
    * Quantizes a block. The result depends on the task alone: not on threads, not on blocks before.
    *
    * @param task the block and its inputs

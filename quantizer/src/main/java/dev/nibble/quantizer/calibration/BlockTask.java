@@ -9,7 +9,8 @@ import dev.nibble.quantizer.format.QuantScheme;
  *
  * @param block the block at full precision; not to be changed
  * @param scheme the scheme
- * @param fullInputs its inputs in the full-precision model
+ * @param fullInputs its inputs in the full-precision model; of the first windows only, where the
+ *     method says that it does not read them
  * @param quantizedInputs its inputs after the quantized blocks before it
  * @param targets its outputs for {@code fullInputs}
  * @param forward runs it

@@ -1,5 +1,7 @@
 package dev.nibble.quantizer.calibration;
 
+import java.util.Arrays;
+
 /** The residual stream between two blocks, [windows][context x hidden]. */
 public final class HiddenStates {
   private final float[][] windows;
@@ -33,9 +35,19 @@ public final class HiddenStates {
   }
 
   /**
+   * Some of the windows.
+   *
+   * @param count how many at most
+   * @return the first of them, live
+   */
+  public HiddenStates first(int count) {
+    return new HiddenStates(Arrays.copyOf(windows, Math.min(count, windows.length)));
+  }
+
+  /**
    * How far other states are from these.
    *
-   * @param other states of the same shape
+   * @param other states of the same shape, or more windows
    * @return the mean squared difference
    */
   public double meanSquaredError(HiddenStates other) {

@@ -45,6 +45,11 @@ record BlockRecipe(String name, List<BlockTransformation> transformations, Block
   }
 
   @Override
+  public boolean followsFullPrecision() {
+    return !transformations.isEmpty() || rounding.followsFullPrecision();
+  }
+
+  @Override
   public QuantizedBlock quantize(BlockTask task) {
     TransformerBlock block = task.block().copy();
     transformations.forEach(step -> step.apply(task, block));

@@ -1,5 +1,6 @@
 package dev.nibble.quantizer.method;
 
+import dev.nibble.quantizer.calibration.BlockMethod;
 import dev.nibble.quantizer.calibration.BlockTask;
 import dev.nibble.quantizer.calibration.TransformerBlock;
 import java.util.Map;
@@ -8,6 +9,11 @@ import java.util.Map;
 interface BlockRounding {
   /** What the result depends on, by name, in a fixed order. */
   Map<String, String> settings();
+
+  /** As {@link BlockMethod#followsFullPrecision}. */
+  default boolean followsFullPrecision() {
+    return true;
+  }
 
   /**
    * Rounds the linears of a block.

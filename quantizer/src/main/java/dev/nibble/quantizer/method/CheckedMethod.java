@@ -36,6 +36,11 @@ record CheckedMethod(BlockMethod method, Path source) implements BlockMethod {
   }
 
   @Override
+  public boolean followsFullPrecision() {
+    return method.followsFullPrecision();
+  }
+
+  @Override
   public QuantizedBlock quantize(BlockTask task) throws IOException {
     if (task.scheme().quantizesWeights()) {
       for (LinearRole role : task.block().roles()) {

@@ -54,6 +54,11 @@ record Gptq(ColumnOrder order, GroupRange range) implements BlockRounding {
   }
 
   @Override
+  public boolean followsFullPrecision() {
+    return false;
+  }
+
+  @Override
   public RoundedLinears round(BlockTask task, TransformerBlock block) {
     WorkerThreads workers = task.forward().workers();
     return SequentialRounding.round(

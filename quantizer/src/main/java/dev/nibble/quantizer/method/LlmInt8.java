@@ -49,6 +49,11 @@ final class LlmInt8 implements BlockMethod {
   }
 
   @Override
+  public boolean followsFullPrecision() {
+    return false;
+  }
+
+  @Override
   public QuantizedBlock quantize(BlockTask task) {
     OutlierBlock result = new OutlierBlock(task);
     Map<InputSite, ChannelRanges> ranges = ranges(task);

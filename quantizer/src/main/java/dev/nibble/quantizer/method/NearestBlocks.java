@@ -15,6 +15,11 @@ final class NearestBlocks implements BlockRounding {
   }
 
   @Override
+  public boolean followsFullPrecision() {
+    return false;
+  }
+
+  @Override
   public RoundedLinears round(BlockTask task, TransformerBlock block) {
     Map<LinearRole, QuantizedLinear> linears = new EnumMap<>(LinearRole.class);
     for (LinearRole role : block.roles()) {

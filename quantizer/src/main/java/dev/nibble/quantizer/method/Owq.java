@@ -42,6 +42,11 @@ record Owq(double share) implements BlockMethod {
   }
 
   @Override
+  public boolean followsFullPrecision() {
+    return false;
+  }
+
+  @Override
   public QuantizedBlock quantize(BlockTask task) {
     OutlierBlock result = new OutlierBlock(task);
     BlockHessians hessians = new BlockHessians(task, BlockPrecision.FULL);

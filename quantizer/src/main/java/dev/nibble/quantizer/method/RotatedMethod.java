@@ -38,6 +38,11 @@ record RotatedMethod(BlockMethod method) implements BlockMethod {
   }
 
   @Override
+  public boolean followsFullPrecision() {
+    return method.followsFullPrecision();
+  }
+
+  @Override
   public QuantizedBlock quantize(BlockTask task) throws IOException {
     return method.quantize(task);
   }

@@ -52,6 +52,11 @@ record SpQr(double share) implements BlockMethod {
   }
 
   @Override
+  public boolean followsFullPrecision() {
+    return false;
+  }
+
+  @Override
   public QuantizedBlock quantize(BlockTask task) {
     OutlierBlock result = new OutlierBlock(task);
     BlockHessians hessians = new BlockHessians(task, BlockPrecision.FULL);

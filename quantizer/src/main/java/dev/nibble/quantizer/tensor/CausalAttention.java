@@ -60,7 +60,7 @@ public final class CausalAttention {
     final FloatPanels values = new FloatPanels();
     final FloatPanels tile = new FloatPanels();
     final SoftmaxRow softmax = new SoftmaxRow();
-    final float[] edge = new float[GemmKernel.TILE * GemmKernel.WIDTH];
+    final FloatPanels.Scratch left = new FloatPanels.Scratch();
 
     FloatMatrix tile(float[] data, int rows, int columns) {
       return new FloatMatrix(data, 0, rows, columns, stride, 1);
@@ -103,7 +103,7 @@ public final class CausalAttention {
           0,
           rows,
           seen,
-          s.edge);
+          s.left);
       for (int r = 0; r < rows; r++) {
         int row = r * s.stride;
         int end = first + r + 1;
@@ -113,7 +113,7 @@ public final class CausalAttention {
       }
       FloatMatrix result = queries(out, at, head, first, rows);
       clear(result);
-      s.values.addProduct(s.tile(s.probabilities, rows, seen), result, 0, rows, headDim, s.edge);
+      s.values.addProduct(s.tile(s.probabilities, rows, seen), result, 0, rows, headDim, s.left);
     }
   }
 
@@ -184,8 +184,8 @@ public final class CausalAttention {
     FloatMatrix gradients = s.tile(s.gradients, rows, context);
     Arrays.fill(s.probabilities, 0, rows * s.stride, 0f);
     Arrays.fill(s.gradients, 0, rows * s.stride, 0f);
-    s.keysAcross.addProduct(queries, probabilities, 0, rows, seen, s.edge);
-    s.valuesAcross.addProduct(upstream, gradients, 0, rows, seen, s.edge);
+    s.keysAcross.addProduct(queries, probabilities, 0, rows, seen, s.left);
+    s.valuesAcross.addProduct(upstream, gradients, 0, rows, seen, s.left);
     for (int r = 0; r < rows; r++) {
       int row = r * s.stride;
       int end = first + r + 1;
@@ -196,7 +196,7 @@ public final class CausalAttention {
     }
     FloatMatrix result = queries(dq, at, head, first, rows);
     clear(result);
-    s.keys.addProduct(s.tile(s.gradients, rows, seen), result, 0, rows, headDim, s.edge);
+    s.keys.addProduct(s.tile(s.gradients, rows, seen), result, 0, rows, headDim, s.left);
     pack(upstream, s.tile);
     s.tile.addProduct(
         s.tile(s.probabilities, rows, seen).transposed(),
@@ -204,7 +204,7 @@ public final class CausalAttention {
         0,
         seen,
         headDim,
-        s.edge);
+        s.left);
     pack(queries, s.tile);
     s.tile.addProduct(
         s.tile(s.gradients, rows, seen).transposed(),
@@ -212,7 +212,7 @@ public final class CausalAttention {
         0,
         seen,
         headDim,
-        s.edge);
+        s.left);
   }
 
   private FloatMatrix keys(float[] k, int at, int kvHead) {

@@ -12,7 +12,7 @@ public final class FloatGemm {
 
   private final WorkerThreads workers;
   private final FloatPanels panels = new FloatPanels();
-  private final float[][] edges;
+  private final FloatPanels.Scratch[] scratch;
 
   /**
    * Creates an instance.
@@ -21,7 +21,8 @@ public final class FloatGemm {
    */
   public FloatGemm(WorkerThreads workers) {
     this.workers = workers;
-    edges = new float[workers.threads()][GemmKernel.TILE * GemmKernel.WIDTH];
+    scratch = new FloatPanels.Scratch[workers.threads()];
+    Arrays.setAll(scratch, i -> new FloatPanels.Scratch());
   }
 
   /**
@@ -63,7 +64,7 @@ public final class FloatGemm {
           for (int block = from; block < to; block++) {
             int first = block * ROWS;
             int end = Math.min(first + ROWS, c.rows());
-            panels.addProduct(a, c, first, end, c.columns(), edges[worker]);
+            panels.addProduct(a, c, first, end, c.columns(), scratch[worker]);
           }
         });
   }

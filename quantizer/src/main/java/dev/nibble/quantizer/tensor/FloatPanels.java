@@ -10,6 +10,9 @@ final class FloatPanels {
   /** Rows of a panel that are multiplied before the next panel's: 16 KiB stay in the L1 cache. */
   private static final int DEPTH_BLOCK = 128;
 
+  /** Rows of the left side that are multiplied at a time. */
+  private static final int ROWS = 64;
+
   private static final int WIDTH = GemmKernel.WIDTH;
   private static final int TILE = GemmKernel.TILE;
 
@@ -68,71 +71,87 @@ final class FloatPanels {
    *
    * @param a [rows, k], k at most the depth; rows of b past its columns are left out
    * @param c [rows, columns], its column stride 1
-   * @param edge scratch of {@link GemmKernel#TILE} x {@link GemmKernel#WIDTH} floats
    */
-  void addProduct(FloatMatrix a, FloatMatrix c, int from, int to, int width, float[] edge) {
-    for (int k = 0; k < a.columns(); k += DEPTH_BLOCK) {
-      int some = Math.min(DEPTH_BLOCK, a.columns() - k);
-      for (int n = 0; n < width; n += WIDTH) {
-        int panel = n * depth + k * WIDTH;
-        int left = a.offset() + k * a.columnStride();
-        if (n + WIDTH <= columns) {
-          whole(a, left, panel, some, c, n, from, to);
-        } else {
-          edge(a, left, panel, some, c, n, from, to, edge);
+  void addProduct(FloatMatrix a, FloatMatrix c, int from, int to, int width, Scratch scratch) {
+    for (int first = from; first < to; first += ROWS) {
+      int end = Math.min(to, first + ROWS);
+      for (int k = 0; k < a.columns(); k += DEPTH_BLOCK) {
+        int some = Math.min(DEPTH_BLOCK, a.columns() - k);
+        scratch.left(a, first, end, k, some);
+        for (int n = 0; n < width; n += WIDTH) {
+          int panel = n * depth + k * WIDTH;
+          int result = c.offset() + first * c.rowStride() + n;
+          if (n + WIDTH <= columns) {
+            whole(scratch, panel, some, end - first, c, result);
+          } else {
+            edge(scratch, panel, some, end - first, c, result, columns - n);
+          }
         }
       }
     }
   }
 
-  private void whole(
-      FloatMatrix a, int left, int panel, int some, FloatMatrix c, int n, int from, int to) {
-    int r = from;
-    int rowStride = a.rowStride();
+  private void whole(Scratch left, int panel, int some, int rows, FloatMatrix c, int to) {
+    int r = 0;
     int stride = c.rowStride();
-    for (; r + TILE <= to; r += TILE) {
+    for (; r + TILE <= rows; r += TILE) {
       GemmKernel.eight(
-          a.data(),
-          left + r * rowStride,
-          rowStride,
-          a.columnStride(),
+          left.data,
+          left.offset + r * left.stride,
+          left.stride,
           data,
           panel,
           some,
           c.data(),
-          c.offset() + r * stride + n,
+          to + r * stride,
           stride);
     }
-    for (; r < to; r++) {
-      GemmKernel.one(
-          a.data(),
-          left + r * rowStride,
-          a.columnStride(),
-          data,
-          panel,
-          some,
-          c.data(),
-          c.offset() + r * stride + n);
+    for (; r < rows; r++) {
+      int at = left.offset + r * left.stride;
+      GemmKernel.one(left.data, at, data, panel, some, c.data(), to + r * stride);
     }
   }
 
-  private void edge(
-      FloatMatrix a,
-      int left,
-      int panel,
-      int some,
-      FloatMatrix c,
-      int n,
-      int from,
-      int to,
-      float[] edge) {
-    int width = columns - n;
-    for (int r = from; r < to; r++) {
-      int at = c.offset() + r * c.rowStride() + n;
-      System.arraycopy(c.data(), at, edge, 0, width);
-      GemmKernel.one(
-          a.data(), left + r * a.rowStride(), a.columnStride(), data, panel, some, edge, 0);
-      System.arraycopy(edge, 0, c.data(), at, width);
+  private void edge(Scratch left, int panel, int some, int rows, FloatMatrix c, int to, int width) {
+    for (int r = 0; r < rows; r++) {
+      int at = to + r * c.rowStride();
+      System.arraycopy(c.data(), at, left.edge, 0, width);
+      GemmKernel.one(left.data, left.offset + r * left.stride, data, panel, some, left.edge, 0);
+      System.arraycopy(left.edge, 0, c.data(), at, width);
+    }
+  }
+
+  /** What a thread needs for itself: a block of the left side, its rows adjacent floats. */
+  static final class Scratch {
+    /** So that the rows of a block do not fall upon each other in the cache. */
+    private static final int STRIDE = DEPTH_BLOCK + 16;
+
+    private final float[] edge = new float[WIDTH];
+    private final float[] turned = new float[ROWS * STRIDE];
+    private float[] data = turned;
+    private int offset;
+    private int stride;
+
+    private void left(FloatMatrix a, int from, int to, int k, int some) {
+      offset = a.offset() + from * a.rowStride() + k * a.columnStride();
+      if (a.columnStride() == 1) {
+        data = a.data();
+        stride = a.rowStride();
+      } else {
+        turn(a, offset, to - from, some);
+        data = turned;
+        offset = 0;
+        stride = STRIDE;
+      }
+    }
+
+    private void turn(FloatMatrix a, int at, int rows, int some) {
+      float[] source = a.data();
+      for (int k = 0; k < some; k++, at += a.columnStride()) {
+        for (int r = 0; r < rows; r++) {
+          turned[r * STRIDE + k] = source[at + r * a.rowStride()];
+        }
+      }
     }
   }
 }

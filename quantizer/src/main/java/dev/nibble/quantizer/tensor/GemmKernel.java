@@ -23,7 +23,8 @@ final class GemmKernel {
   /**
    * c[r, 0..31] += sum over k of a[r, k] panel[k, 0..31], for 8 rows.
    *
-   * @param a left side, element (r, k) at {@code at + r * rowStride + k * step}
+   * @param a left side, element (r, k) at {@code at + r * rowStride + k}: were k's step not a
+   *     constant, C2 would check every index
    * @param panel [depth, 32] from {@code from}
    * @param c row r from {@code to + r * stride}
    */
@@ -31,7 +32,6 @@ final class GemmKernel {
       float[] a,
       int at,
       int rowStride,
-      int step,
       float[] panel,
       int from,
       int depth,
@@ -58,7 +58,7 @@ final class GemmKernel {
       FloatVector b7 = FloatVector.fromArray(FLOATS, c, o + 7 * stride + LANES);
       int p = from + i;
       int x = at;
-      for (int k = 0; k < depth; k++, p += WIDTH, x += step) {
+      for (int k = 0; k < depth; k++, p += WIDTH, x++) {
         FloatVector u = FloatVector.fromArray(FLOATS, panel, p);
         FloatVector w = FloatVector.fromArray(FLOATS, panel, p + LANES);
         FloatVector v = FloatVector.broadcast(FLOATS, a[x]);
@@ -106,14 +106,13 @@ final class GemmKernel {
   }
 
   /** As {@link #eight} for one row. */
-  static void one(
-      float[] a, int at, int step, float[] panel, int from, int depth, float[] c, int to) {
+  static void one(float[] a, int at, float[] panel, int from, int depth, float[] c, int to) {
     for (int i = 0; i < WIDTH; i += 2 * LANES) {
       FloatVector sum = FloatVector.fromArray(FLOATS, c, to + i);
       FloatVector next = FloatVector.fromArray(FLOATS, c, to + i + LANES);
       int p = from + i;
       int x = at;
-      for (int k = 0; k < depth; k++, p += WIDTH, x += step) {
+      for (int k = 0; k < depth; k++, p += WIDTH, x++) {
         FloatVector v = FloatVector.broadcast(FLOATS, a[x]);
         sum = FloatVector.fromArray(FLOATS, panel, p).fma(v, sum);
         next = FloatVector.fromArray(FLOATS, panel, p + LANES).fma(v, next);

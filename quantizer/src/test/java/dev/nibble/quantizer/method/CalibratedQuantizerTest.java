@@ -32,6 +32,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class CalibratedQuantizerTest {
   @TempDir static Path models;
@@ -115,6 +116,28 @@ class CalibratedQuantizerTest {
           Files.readAllBytes(whole.resolve(name)), Files.readAllBytes(resumed.resolve(name)), name);
     }
     assertEquals(List.of("resumed", "whole"), entries(folder));
+  }
+
+  /** The watched method is given every window of the full-precision model. */
+  @ParameterizedTest
+  @ValueSource(strings = {"nearest", "gptq", "owq", "spqr"})
+  void someWindowsOfTheFullModelAreEnough(String name) throws IOException {
+    Calibration many = new Calibration(text(), 18, 9, 1, Interrupted.DISCARD);
+    List<Integer> windows = new ArrayList<>();
+    Path some = folder.resolve("some");
+    Path all = folder.resolve("all");
+    BlockMethod method = MethodCatalog.create(name, MethodCatalog.Options.DEFAULT);
+    assertFalse(method.followsFullPrecision());
+    CalibratedQuantizer.quantize(request("llama3", some, "W3A16g32", 1), method, many, silent());
+    CalibratedQuantizer.quantize(
+        request("llama3", all, "W3A16g32", 1),
+        new Watched(method, task -> windows.add(task.fullInputs().windows())),
+        many,
+        silent());
+    assertEquals(List.of(18, 18), windows);
+    assertArrayEquals(
+        Files.readAllBytes(all.resolve("model.safetensors")),
+        Files.readAllBytes(some.resolve("model.safetensors")));
   }
 
   @Test
