@@ -3,11 +3,21 @@ package dev.nibble.bench;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.nibble.bench.kernel.AttentionBench;
+import dev.nibble.bench.kernel.AttentionShape;
+import dev.nibble.bench.kernel.ProductBench;
+import dev.nibble.bench.kernel.RowBench;
+import dev.nibble.bench.kernel.Timed;
+import dev.nibble.bench.kernel.Workbench;
+import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.runtime.cuda.CudaDevices;
 import dev.nibble.runtime.cuda.CudaStatus;
 import java.io.IOException;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledIf;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The bodies that need a GPU. {@code -Dgpu=required} makes its absence an error. */
 @EnabledIf("gpuIsHereOrRequired")
@@ -49,6 +59,38 @@ class GpuBenchmarksTest {
       assertEquals(0x1234567, benchmark.copied(0x1234567));
     } finally {
       benchmark.close();
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {"W16A16", "W4A16g128", "W3A16g128", "W2A16g64", "W8A16", "W4A8", "W4A8g128"})
+  void productsAreCheckedAndTimed(String scheme) {
+    try (Workbench bench = Workbench.open()) {
+      List<Timed> times =
+          new ProductBench(bench, 5)
+              .run(new LinearShape(320, 640), QuantScheme.parse(scheme), List.of(1, 16, 130));
+      assertTrue(times.size() >= 5, times.toString());
+      assertTrue(times.stream().allMatch(t -> t.microseconds().min() > 0), times.toString());
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {16, 8, 4, 3})
+  void attentionIsCheckedAndTimed(int bits) {
+    try (Workbench bench = Workbench.open()) {
+      AttentionBench attention = new AttentionBench(bench, 5);
+      assertTrue(
+          attention.decode(new AttentionShape(8, 2, 128, bits, 3, 77)).microseconds().min() > 0);
+      assertTrue(
+          attention.prefill(new AttentionShape(8, 2, 128, 16, 1, 77)).microseconds().min() > 0);
+    }
+  }
+
+  @Test
+  void rowsAreCheckedAndTimed() {
+    try (Workbench bench = Workbench.open()) {
+      assertEquals(3, new RowBench(bench, 5).run(5, 640, 8).size());
     }
   }
 }

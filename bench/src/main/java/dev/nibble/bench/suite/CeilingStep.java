@@ -22,11 +22,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
+import java.util.SplittableRandom;
 
 /**
  * What the GPU itself can do, timed with events: a plain read of memory, a copy, and what a kernel
- * that does nothing takes in a graph; where cuBLASLt is installed, its fp16 products. The rate of
- * 8-bit products is not measured yet.
+ * that does nothing takes in a graph; where cuBLASLt is installed, the most that its products of
+ * halves and of bytes reach, of some shapes and all algorithms that it advises.
  *
  * @param megabytes that are read and copied at once; many times the cache
  * @param samples of each
@@ -38,9 +39,20 @@ record CeilingStep(int megabytes, int samples) implements Step {
   private static final int WARM_UPS = 100;
 
   private static final int NODES = 1000;
-  private static final int PRODUCT = 8192;
+
+  /** Tokens, rows and columns of products. */
+  private static final int[][] PRODUCTS = {
+    {8192, 8192, 8192}, {4096, 16384, 8192}, {16384, 8192, 4096}, {2048, 28672, 8192}
+  };
+
+  private static final int SAMPLES_OF_CHOICE = 3;
   private static final int BLOCKS_OF_A_MULTIPROCESSOR = 2;
   private static final long SEED = 5;
+
+  /** Sign, low exponent and mantissa of four halves below 2 and above 2^-3. */
+  private static final long HALF_BITS = 0x8fff_8fff_8fff_8fffL;
+
+  private static final long HALF_BIT = 0x3000_3000_3000_3000L;
 
   @Override
   public String title() {
@@ -76,30 +88,88 @@ record CeilingStep(int megabytes, int samples) implements Step {
       found.add(ceiling(session, Ceilings.READ, "GB/s", rate(read, bytes)));
       found.add(ceiling(session, "copy", "GB/s", rate(copy, bytes)));
       found.add(ceiling(session, "graph_node", "us", nodes.times(1e3 / NODES)));
-      Optional<Spread> products = products(device, stream, data);
-      if (products.isPresent()) {
-        found.add(ceiling(session, Ceilings.FP16, "TFLOP/s", products.get()));
+      Optional<CublasLt> library = CublasLt.open(device);
+      if (library.isPresent()) {
+        randomize(device, stream, data);
+        try (CublasLt blas = library.get()) {
+          for (CublasLt.Numbers numbers : CublasLt.Numbers.values()) {
+            found.addAll(products(session, blas, numbers, stream, device, all));
+          }
+        }
       }
       return found;
     }
   }
 
-  /** Rate of cuBLASLt's fp16 products, a square one of {@value #PRODUCT}; none without it. */
-  private Optional<Spread> products(Device device, Stream stream, DeviceBuffer data) {
-    Optional<CublasLt> library = CublasLt.open(device);
-    if (library.isEmpty()) {
-      return Optional.empty();
+  /** Random small halves, which are random bytes too: constants take less power. */
+  private static void randomize(Device device, Stream stream, DeviceBuffer data) {
+    try (PinnedBuffer host = device.allocatePinned(MEGA)) {
+      SplittableRandom random = new SplittableRandom(SEED);
+      for (long at = 0; at < MEGA; at += Long.BYTES) {
+        host.segment().set(ValueLayout.JAVA_LONG, at, (random.nextLong() & HALF_BITS) | HALF_BIT);
+      }
+      data.upload(stream, 0, host, 0, MEGA);
+      for (long at = MEGA; at < data.bytes(); at += Math.min(at, data.bytes() - at)) {
+        data.copyFrom(stream, at, data, 0, Math.min(at, data.bytes() - at));
+      }
+      stream.synchronize();
     }
-    long bytes = (long) Short.BYTES * PRODUCT * PRODUCT;
-    try (CublasLt blas = library.get();
-        DeviceBuffer x = device.allocate(bytes);
-        DeviceBuffer y = device.allocate(bytes);
-        CublasLt.Product product = blas.product(PRODUCT, PRODUCT, PRODUCT)) {
-      x.fill(stream, 0, bytes, (byte) 0x2a);
-      double teraOperations = 2.0 * PRODUCT * PRODUCT * PRODUCT / 1e12;
-      Spread spent = time(device, stream, () -> product.multiply(stream, data, x, y));
-      return Optional.of(perSecond(spent, teraOperations));
+  }
+
+  /** What the library reaches with each shape, and the most of these. */
+  private List<Measurement> products(
+      Session session,
+      CublasLt blas,
+      CublasLt.Numbers numbers,
+      Stream stream,
+      Device device,
+      DeviceRange data)
+      throws LeftOutException {
+    boolean halves = numbers == CublasLt.Numbers.HALVES;
+    String name = halves ? Ceilings.FP16 : Ceilings.INT8;
+    String unit = halves ? "TFLOP/s" : "TOP/s";
+    int size = halves ? Short.BYTES : Byte.BYTES;
+    List<Measurement> found = new ArrayList<>();
+    Optional<Spread> most = Optional.empty();
+    for (int[] shape : PRODUCTS) {
+      int tokens = shape[0];
+      int rows = shape[1];
+      int columns = shape[2];
+      DeviceRange weights = data.slice(0, (long) size * rows * columns);
+      DeviceRange x = data.slice(weights.bytes(), (long) size * tokens * columns);
+      DeviceRange y = data.slice(weights.bytes() + x.bytes(), (long) size * tokens * rows);
+      try (CublasLt.Product product = blas.product(numbers, tokens, rows, columns)) {
+        int best = 0;
+        double least = Double.MAX_VALUE;
+        for (int i = 0; i < product.choices(); i++) {
+          int choice = i;
+          Runnable once = () -> product.multiply(stream, choice, weights, x, y);
+          double time = time(device, stream, once, 2, SAMPLES_OF_CHOICE).median();
+          if (time < least) {
+            least = time;
+            best = i;
+          }
+        }
+        int choice = best;
+        Spread spent = time(device, stream, () -> product.multiply(stream, choice, weights, x, y));
+        Spread rate = perSecond(spent, 2.0 * tokens * rows * columns / 1e12);
+        found.add(
+            session.ofGpu(
+                Kind.CEILING,
+                name + ".product",
+                Map.of(
+                    "shape",
+                    tokens + "x" + rows + "x" + columns,
+                    "algorithm",
+                    Integer.toString(product.algorithm(choice))),
+                unit,
+                rate,
+                Work.NONE));
+        most = Optional.of(most.filter(m -> m.median() >= rate.median()).orElse(rate));
+      }
     }
+    found.add(ceiling(session, name, unit, most.orElseThrow()));
+    return found;
   }
 
   private static Measurement ceiling(Session session, String name, String unit, Spread value)
@@ -122,10 +192,15 @@ record CeilingStep(int megabytes, int samples) implements Step {
 
   /** Milliseconds of some work. */
   private Spread time(Device device, Stream stream, Runnable work) {
+    return time(device, stream, work, WARM_UPS, samples);
+  }
+
+  private static Spread time(
+      Device device, Stream stream, Runnable work, int warmUps, int samples) {
     Event start = device.newEvent(Event.Timing.KEPT);
     Event end = device.newEvent(Event.Timing.KEPT);
     double[] milliseconds = new double[samples];
-    for (int i = -WARM_UPS; i < samples; i++) {
+    for (int i = -warmUps; i < samples; i++) {
       stream.record(start);
       work.run();
       stream.record(end);

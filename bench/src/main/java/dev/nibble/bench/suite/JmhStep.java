@@ -27,7 +27,7 @@ import org.openjdk.jmh.util.Statistics;
  * @param forks JVMs
  * @param warmups iterations beforehand
  * @param iterations that count
- * @param seconds of an iteration
+ * @param milliseconds of an iteration
  */
 record JmhStep(
     String benchmark,
@@ -36,7 +36,7 @@ record JmhStep(
     int forks,
     int warmups,
     int iterations,
-    int seconds)
+    int milliseconds)
     implements Step {
   private static final String PACKAGE = "dev.nibble.bench.";
 
@@ -63,9 +63,9 @@ record JmhStep(
                 Pattern.quote(PACKAGE + benchmark + ".") + (method.isEmpty() ? ".*" : method) + "$")
             .forks(forks)
             .warmupIterations(warmups)
-            .warmupTime(TimeValue.seconds(seconds))
+            .warmupTime(TimeValue.milliseconds(milliseconds))
             .measurementIterations(iterations)
-            .measurementTime(TimeValue.seconds(seconds))
+            .measurementTime(TimeValue.milliseconds(milliseconds))
             .shouldFailOnError(true)
             .shouldDoGC(true)
             .verbosity(VerboseMode.SILENT);

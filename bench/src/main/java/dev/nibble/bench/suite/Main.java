@@ -1,5 +1,6 @@
 package dev.nibble.bench.suite;
 
+import dev.nibble.bench.report.Agree;
 import dev.nibble.bench.report.Import;
 import dev.nibble.bench.report.Report;
 import java.io.IOException;
@@ -10,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Locale;
+import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -22,12 +24,12 @@ import picocli.CommandLine.ParameterException;
     description = "Measure this machine, the calls, the kernels and whole models on it.",
     mixinStandardHelpOptions = true,
     sortOptions = false,
-    subcommands = {Report.class, Import.class},
+    subcommands = {Report.class, Import.class, Agree.class},
     footer = {
       "",
       "'benchmarks jmh ...' hands everything after it to JMH; 'benchmarks jmh -h' tells its options."
     })
-public final class Main implements Runnable {
+public final class Main implements Callable<Integer> {
   private static final String JMH = "jmh";
 
   /** Named sets of steps. */
@@ -108,30 +110,28 @@ public final class Main implements Runnable {
 
   private static int complain(
       Exception failure, CommandLine command, CommandLine.ParseResult parsed) throws Exception {
-    if (failure instanceof UncheckedIOException io) {
-      command.getErr().println(io.getMessage());
+    if (failure instanceof IOException || failure instanceof UncheckedIOException) {
+      command.getErr().println(failure.getMessage());
       return CommandLine.ExitCode.SOFTWARE;
     }
     throw failure;
   }
 
   @Override
-  public void run() {
-    try {
-      SuiteRun suite =
-          new SuiteRun(
-              StepFile.parse(stepsName(), stepsText()),
-              only,
-              commit == null ? SuiteRun.commit() : commit,
-              command(),
-              out);
+  public Integer call() throws IOException {
+    try (SuiteRun suite =
+        new SuiteRun(
+            StepFile.parse(stepsName(), stepsText()),
+            only,
+            commit == null ? SuiteRun.commit() : commit,
+            command(),
+            out)) {
       if (list) {
         suite.list();
-      } else {
-        suite.run(results == null ? suite.defaultFile(profile.label()) : results);
+        return CommandLine.ExitCode.OK;
       }
-    } catch (IOException e) {
-      throw new UncheckedIOException(e.getMessage(), e);
+      boolean whole = suite.run(results == null ? suite.defaultFile(profile.label()) : results);
+      return whole ? CommandLine.ExitCode.OK : CommandLine.ExitCode.SOFTWARE;
     }
   }
 

@@ -1,5 +1,6 @@
 package dev.nibble.bench.suite;
 
+import dev.nibble.bench.kernel.Timed;
 import dev.nibble.bench.result.Machine;
 import dev.nibble.bench.result.Measurement;
 import dev.nibble.bench.result.Measurement.Clocks;
@@ -16,12 +17,14 @@ import dev.nibble.runtime.cuda.DeviceProperties;
 import dev.nibble.runtime.cuda.DeviceReading;
 import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 
 /** What the steps of one run share. */
-final class Session {
-  private final Run run;
+final class Session implements AutoCloseable {
   private final Machine cpu = Machine.ofCpu();
   private final CudaStatus status = CudaDevices.probe();
+  private final Optional<DeviceMonitor> monitor;
+  private Run run;
 
   /**
    * Starts.
@@ -30,15 +33,15 @@ final class Session {
    */
   Session(Run run) {
     this.run = run;
+    monitor =
+        status instanceof CudaStatus.Ready ready
+            ? DeviceMonitor.open(ready.devices().getFirst())
+            : Optional.empty();
   }
 
-  private Session(Session session, String step) {
-    run = new Run(session.run.commit(), session.run.command(), session.run.time(), step);
-  }
-
-  /** The session, for the measurements of a step. */
-  Session at(String step) {
-    return new Session(this, step);
+  /** What comes from now on belongs to a step. */
+  void enter(String step) {
+    run = new Run(run.commit(), run.command(), run.time(), step);
   }
 
   Run run() {
@@ -53,17 +56,12 @@ final class Session {
   /** The machine with its first GPU. */
   Machine gpu() throws LeftOutException {
     DeviceProperties device = requireGpu();
-    return cpu.withGpu(device.name(), reading(device).map(DeviceReading::driver).orElse(""));
+    return cpu.withGpu(device.name(), reading().map(DeviceReading::driver).orElse(""));
   }
 
   /** What NVML says of the GPU now; nothing where it is not installed. */
-  private static Optional<DeviceReading> reading(DeviceProperties device) {
-    return DeviceMonitor.open(device)
-        .map(monitor -> {
-          try (monitor) {
-            return monitor.read();
-          }
-        });
+  Optional<DeviceReading> reading() {
+    return monitor.map(DeviceMonitor::read);
   }
 
   /**
@@ -116,9 +114,31 @@ final class Session {
         new Context(gpu(), clocks(), run));
   }
 
-  private Clocks clocks() throws LeftOutException {
-    return reading(requireGpu())
+  /** The time of a kernel of ours, or of a library's beside it. */
+  Measurement ofKernel(Timed timed) throws LeftOutException {
+    Map<String, String> parameters = new TreeMap<>(timed.parameters());
+    if (!timed.program().isEmpty()) {
+      parameters.put("program", timed.program());
+    }
+    return Measurement.of(
+        Kind.KERNEL,
+        timed.name(),
+        parameters,
+        "us",
+        timed.microseconds(),
+        timed.work(),
+        timed.program().isEmpty() ? Origin.MEASURED : Origin.IMPORTED,
+        new Context(gpu(), clocks(), run));
+  }
+
+  private Clocks clocks() {
+    return reading()
         .map(now -> new Clocks(now.multiprocessorMegahertz(), now.memoryMegahertz(), now.celsius()))
         .orElse(Clocks.UNKNOWN);
+  }
+
+  @Override
+  public void close() {
+    monitor.ifPresent(DeviceMonitor::close);
   }
 }

@@ -10,12 +10,25 @@ import java.util.List;
 @JsonTypeInfo(use = JsonTypeInfo.Id.NAME, property = "run")
 @JsonSubTypes({
   @JsonSubTypes.Type(value = CeilingStep.class, name = "device-ceilings"),
+  @JsonSubTypes.Type(value = ProductStep.class, name = "product"),
+  @JsonSubTypes.Type(value = AttentionStep.class, name = "attention"),
+  @JsonSubTypes.Type(value = RowStep.class, name = "rows"),
   @JsonSubTypes.Type(value = JmhStep.class, name = "jmh"),
   @JsonSubTypes.Type(value = ModelStep.class, name = "model"),
   @JsonSubTypes.Type(value = LayoutStep.class, name = "layouts"),
   @JsonSubTypes.Type(value = MemoryStep.class, name = "memory"),
+  @JsonSubTypes.Type(value = EngineMemoryStep.class, name = "engine-memory"),
 })
-sealed interface Step permits CeilingStep, JmhStep, ModelStep, LayoutStep, MemoryStep {
+sealed interface Step
+    permits CeilingStep,
+        ProductStep,
+        AttentionStep,
+        RowStep,
+        JmhStep,
+        ModelStep,
+        LayoutStep,
+        MemoryStep,
+        EngineMemoryStep {
   /** What is said while it runs. */
   String title();
 

@@ -1,12 +1,14 @@
 package dev.nibble.bench.suite;
 
 import dev.nibble.bench.SourceTree;
+import dev.nibble.bench.kernel.WrongResultException;
 import dev.nibble.bench.result.Ceilings;
 import dev.nibble.bench.result.Machine;
 import dev.nibble.bench.result.Measurement;
 import dev.nibble.bench.result.Measurement.Origin;
 import dev.nibble.bench.result.Measurement.Run;
 import dev.nibble.bench.result.ResultFile;
+import dev.nibble.runtime.cuda.CudaException;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
@@ -21,7 +23,7 @@ import java.util.Map;
 import java.util.Optional;
 
 /** One run of a profile. */
-final class SuiteRun {
+final class SuiteRun implements AutoCloseable {
   private final Map<String, Step> steps;
   private final Session session;
   private final PrintStream out;
@@ -95,14 +97,17 @@ final class SuiteRun {
   }
 
   /**
-   * Does every step that the file does not have yet.
+   * Does every step that the file does not have yet. One that fails is told of, and the others are
+   * done all the same.
    *
    * @param path of the results
+   * @return whether none failed
    */
-  void run(Path path) throws IOException {
+  boolean run(Path path) throws IOException {
     ResultFile file = new ResultFile(path);
     List<Measurement> known = new ArrayList<>(file.read());
     List<String> leftOut = new ArrayList<>();
+    List<String> failed = new ArrayList<>();
     out.println("results: " + path + ", commit " + session.run().commit());
     int number = 0;
     for (Map.Entry<String, Step> entry : steps.entrySet()) {
@@ -112,21 +117,41 @@ final class SuiteRun {
         out.println("    already in the results");
         continue;
       }
+      long start = System.nanoTime();
+      session.enter(entry.getKey());
+      List<Measurement> found;
       try {
-        List<Measurement> found = step.run(session.at(entry.getKey()));
-        file.append(found);
-        known.addAll(found);
-        Ceilings ceilings = new Ceilings(known);
-        found.forEach(measurement -> out.println("    " + Line.of(measurement, ceilings)));
+        found = step.run(session);
       } catch (LeftOutException e) {
         out.println("    left out: " + e.getMessage());
         leftOut.add(step.title() + ": " + e.getMessage());
+        continue;
+      } catch (IOException | WrongResultException | CudaException e) {
+        out.println("    failed: " + e.getMessage());
+        failed.add(step.title() + ": " + e.getMessage());
+        continue;
       }
+      file.append(found);
+      known.addAll(found);
+      Ceilings ceilings = new Ceilings(known);
+      found.forEach(measurement -> out.println("    " + Line.of(measurement, ceilings)));
+      out.printf(Locale.ROOT, "    took %.1f s%n", (System.nanoTime() - start) / 1e9);
     }
-    if (!leftOut.isEmpty()) {
-      out.println("left out on this machine:");
-      leftOut.forEach(reason -> out.println("    " + reason));
+    tell("left out on this machine:", leftOut);
+    tell("failed:", failed);
+    return failed.isEmpty();
+  }
+
+  private void tell(String what, List<String> reasons) {
+    if (!reasons.isEmpty()) {
+      out.println(what);
+      reasons.forEach(reason -> out.println("    " + reason));
     }
+  }
+
+  @Override
+  public void close() {
+    session.close();
   }
 
   /** A figure of another machine or commit does not count. */

@@ -1,10 +1,13 @@
 package dev.nibble.bench.suite;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.nibble.bench.LinearShape;
 import dev.nibble.bench.SourceTree;
+import dev.nibble.quantizer.format.QuantScheme;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -22,12 +25,12 @@ class StepFileTest {
             "f",
             """
             [{"run": "jmh", "benchmark": "Gemv", "parameters": {"bits": ["2", "4"], "shape": ["a", "b"]},
-              "forks": [1, 3], "warmups": 1, "iterations": 2, "seconds": 3}]
+              "forks": [1, 3], "warmups": 1, "iterations": 2, "milliseconds": 300}]
             """);
     assertEquals(8, steps.size());
     assertTrue(
         steps.containsValue(
-            new JmhStep("Gemv", "", Map.of("bits", "4", "shape", "a"), 3, 1, 2, 3)));
+            new JmhStep("Gemv", "", Map.of("bits", "4", "shape", "a"), 3, 1, 2, 300)));
   }
 
   @ParameterizedTest
@@ -50,8 +53,15 @@ class StepFileTest {
     Path file = SourceTree.file("bench/cases").resolve(name);
     List<Step> steps = List.copyOf(StepFile.parse(name, Files.readString(file)).values());
     for (Step step : steps) {
-      if (step instanceof JmhStep jmh) {
-        JmhSubject.of(jmh.benchmark());
+      switch (step) {
+        case JmhStep jmh -> JmhSubject.of(jmh.benchmark());
+        case ProductStep product -> {
+          LinearShape.of(product.shape());
+          QuantScheme.parse(product.scheme());
+          assertFalse(Numbers.parse(product.tokens()).isEmpty());
+        }
+        case ModelStep model -> QuantScheme.parse(model.scheme());
+        default -> {}
       }
     }
   }

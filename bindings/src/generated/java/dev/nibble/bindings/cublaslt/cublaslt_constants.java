@@ -50,6 +50,24 @@ public class cublaslt_constants extends cublaslt_constants$shared {
     public static int CUDA_R_32F() {
         return CUDA_R_32F;
     }
+    private static final int CUDA_R_8I = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum cudaDataType_t.CUDA_R_8I = 3
+     * }
+     */
+    public static int CUDA_R_8I() {
+        return CUDA_R_8I;
+    }
+    private static final int CUDA_R_32I = (int)10L;
+    /**
+     * {@snippet lang=c :
+     * enum cudaDataType_t.CUDA_R_32I = 10
+     * }
+     */
+    public static int CUDA_R_32I() {
+        return CUDA_R_32I;
+    }
     private static final int CUBLAS_STATUS_SUCCESS = (int)0L;
     /**
      * {@snippet lang=c :
@@ -86,6 +104,15 @@ public class cublaslt_constants extends cublaslt_constants$shared {
     public static int CUBLAS_COMPUTE_32F() {
         return CUBLAS_COMPUTE_32F;
     }
+    private static final int CUBLAS_COMPUTE_32I = (int)72L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.CUBLAS_COMPUTE_32I = 72
+     * }
+     */
+    public static int CUBLAS_COMPUTE_32I() {
+        return CUBLAS_COMPUTE_32I;
+    }
     private static final int CUBLASLT_MATMUL_DESC_TRANSA = (int)3L;
     /**
      * {@snippet lang=c :
@@ -112,6 +139,15 @@ public class cublaslt_constants extends cublaslt_constants$shared {
      */
     public static int CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES() {
         return CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
+    }
+    private static final int CUBLASLT_ALGO_CONFIG_ID = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.CUBLASLT_ALGO_CONFIG_ID = 0
+     * }
+     */
+    public static int CUBLASLT_ALGO_CONFIG_ID() {
+        return CUBLASLT_ALGO_CONFIG_ID;
     }
 }
 

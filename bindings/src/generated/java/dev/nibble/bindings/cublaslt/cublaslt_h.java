@@ -898,5 +898,69 @@ public class cublaslt_h extends cublaslt_h$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
+
+    private static class cublasLtMatmulAlgoConfigGetAttribute {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            cublaslt_h.C_INT,
+            cublaslt_h.C_POINTER,
+            cublaslt_h.C_INT,
+            cublaslt_h.C_POINTER,
+            cublaslt_h.C_LONG,
+            cublaslt_h.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("cublasLtMatmulAlgoConfigGetAttribute");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoConfigAttributes_t attr, void *buf, size_t sizeInBytes, size_t *sizeWritten)
+     * }
+     */
+    public static FunctionDescriptor cublasLtMatmulAlgoConfigGetAttribute$descriptor() {
+        return cublasLtMatmulAlgoConfigGetAttribute.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoConfigAttributes_t attr, void *buf, size_t sizeInBytes, size_t *sizeWritten)
+     * }
+     */
+    public static MethodHandle cublasLtMatmulAlgoConfigGetAttribute$handle() {
+        return cublasLtMatmulAlgoConfigGetAttribute.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoConfigAttributes_t attr, void *buf, size_t sizeInBytes, size_t *sizeWritten)
+     * }
+     */
+    public static MemorySegment cublasLtMatmulAlgoConfigGetAttribute$address() {
+        return cublasLtMatmulAlgoConfigGetAttribute.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoConfigAttributes_t attr, void *buf, size_t sizeInBytes, size_t *sizeWritten)
+     * }
+     */
+    public static int cublasLtMatmulAlgoConfigGetAttribute(MemorySegment algo, int attr, MemorySegment buf, long sizeInBytes, MemorySegment sizeWritten) {
+        var mh$ = cublasLtMatmulAlgoConfigGetAttribute.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("cublasLtMatmulAlgoConfigGetAttribute", algo, attr, buf, sizeInBytes, sizeWritten);
+            }
+            return (int)mh$.invokeExact(algo, attr, buf, sizeInBytes, sizeWritten);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
 }
 

@@ -2,6 +2,7 @@ package dev.nibble.runtime.cli;
 
 import java.util.Arrays;
 import java.util.stream.DoubleStream;
+import java.util.stream.IntStream;
 
 /**
  * What a measurement gave.
@@ -20,9 +21,21 @@ record BenchResult(BenchTest test, long[] nanos, long[] callNanos) {
 
   /** The time that this share of the calls does not exceed. */
   long percentileNanos(double share) {
-    long[] sorted = callNanos.clone();
-    Arrays.sort(sorted);
-    return sorted[Math.max(0, (int) Math.ceil(share * sorted.length) - 1)];
+    return percentile(callNanos.clone(), share);
+  }
+
+  /** The same for the calls of each run. */
+  long[] percentilesNanos(double share) {
+    int calls = callNanos.length / nanos.length;
+    return IntStream.range(0, nanos.length)
+        .mapToLong(
+            run -> percentile(Arrays.copyOfRange(callNanos, run * calls, (run + 1) * calls), share))
+        .toArray();
+  }
+
+  private static long percentile(long[] values, double share) {
+    Arrays.sort(values);
+    return values[Math.max(0, (int) Math.ceil(share * values.length) - 1)];
   }
 
   double meanNanos() {

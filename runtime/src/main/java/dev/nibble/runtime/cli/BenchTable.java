@@ -138,6 +138,9 @@ record BenchTable(
       deviceBytes.ifPresent(bytes -> fields.put("device_bytes", bytes));
       fields.put("samples_ns", result.nanos());
       fields.put("samples_ts", result.speeds());
+      fields.put("samples_p50_ns", result.percentilesNanos(0.5));
+      fields.put("samples_p95_ns", result.percentilesNanos(0.95));
+      fields.put("samples_p99_ns", result.percentilesNanos(0.99));
       records.add(fields);
     }
     return records;
@@ -156,8 +159,7 @@ record BenchTable(
   String csv() {
     List<Map<String, Object>> records = records();
     for (Map<String, Object> record : records) {
-      record.remove("samples_ns");
-      record.remove("samples_ts");
+      record.keySet().removeIf(name -> name.startsWith("samples_"));
     }
     LinkedHashSet<String> columns = new LinkedHashSet<>();
     records.forEach(record -> columns.addAll(record.keySet()));

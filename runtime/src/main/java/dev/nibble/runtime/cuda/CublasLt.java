@@ -1,6 +1,5 @@
 package dev.nibble.runtime.cuda;
 
-import dev.nibble.bindings.cublaslt.cublasLtMatmulAlgo_t;
 import dev.nibble.bindings.cublaslt.cublasLtMatmulHeuristicResult_t;
 import dev.nibble.bindings.cublaslt.cublaslt_constants;
 import dev.nibble.bindings.cublaslt.cublaslt_h;
@@ -10,12 +9,13 @@ import java.lang.foreign.ValueLayout;
 import java.util.Optional;
 
 /**
- * Products of fp16 matrices by cuBLASLt, for measurements to stand beside: no model runs on it. The
+ * Products of matrices by cuBLASLt, for measurements to stand beside: no model runs on it. The
  * library belongs to the CUDA toolkit and may be absent. Used by one thread at a time.
  */
 public final class CublasLt implements AutoCloseable {
   static final String LIBRARY = "libcublasLt.so.13";
   private static final long WORKSPACE_BYTES = 32L << 20;
+  private static final int MOST_CHOICES = 8;
 
   private final Arena arena = Arena.ofShared();
   private final MemorySegment handle;
@@ -53,23 +53,45 @@ public final class CublasLt implements AutoCloseable {
     return version().map(_ -> new CublasLt(device));
   }
 
-  /** A product of one shape, with the algorithm that the library advises. */
+  /** What is multiplied. */
+  public enum Numbers {
+    /** fp16, summed as float, the result fp16. */
+    HALVES(
+        cublaslt_constants.CUBLAS_COMPUTE_32F(),
+        cublaslt_constants.CUDA_R_16F(),
+        cublaslt_constants.CUDA_R_16F()),
+    /** int8, summed as int32, the result int8, clamped. */
+    BYTES(
+        cublaslt_constants.CUBLAS_COMPUTE_32I(),
+        cublaslt_constants.CUDA_R_8I(),
+        cublaslt_constants.CUDA_R_8I());
+
+    private final int computation;
+    private final int operands;
+    private final int results;
+
+    Numbers(int computation, int operands, int results) {
+      this.computation = computation;
+      this.operands = operands;
+      this.results = results;
+    }
+  }
+
+  /** A product of one shape, and the algorithms that the library advises for it. */
   public final class Product implements AutoCloseable {
     private final MemorySegment description;
     private final MemorySegment weights;
     private final MemorySegment inputs;
     private final MemorySegment outputs;
-    private final MemorySegment algorithm;
+    private final MemorySegment[] algorithms;
 
-    private Product(int tokens, int rows, int columns) {
+    private Product(Numbers numbers, int tokens, int rows, int columns) {
       description =
           create(
               "cublasLtMatmulDescCreate",
               out ->
                   cublaslt_h.cublasLtMatmulDescCreate(
-                      out,
-                      cublaslt_constants.CUBLAS_COMPUTE_32F(),
-                      cublaslt_constants.CUDA_R_32F()));
+                      out, numbers.computation, cublaslt_constants.CUDA_R_32F()));
       // The library counts columns first: W is [columns, rows] to it, and is transposed.
       MemorySegment transposed =
           arena.allocateFrom(ValueLayout.JAVA_INT, cublaslt_constants.CUBLAS_OP_T());
@@ -80,13 +102,13 @@ public final class CublasLt implements AutoCloseable {
               cublaslt_constants.CUBLASLT_MATMUL_DESC_TRANSA(),
               transposed,
               Integer.BYTES));
-      weights = layout(columns, rows);
-      inputs = layout(columns, tokens);
-      outputs = layout(rows, tokens);
-      algorithm = advised();
+      weights = layout(numbers.operands, columns, rows);
+      inputs = layout(numbers.operands, columns, tokens);
+      outputs = layout(numbers.results, rows, tokens);
+      algorithms = advised();
     }
 
-    private MemorySegment advised() {
+    private MemorySegment[] advised() {
       MemorySegment preference =
           create("cublasLtMatmulPreferenceCreate", cublaslt_h::cublasLtMatmulPreferenceCreate);
       try {
@@ -97,7 +119,8 @@ public final class CublasLt implements AutoCloseable {
                 cublaslt_constants.CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES(),
                 arena.allocateFrom(ValueLayout.JAVA_LONG, WORKSPACE_BYTES),
                 Long.BYTES));
-        MemorySegment result = cublasLtMatmulHeuristicResult_t.allocate(arena);
+        MemorySegment results = cublasLtMatmulHeuristicResult_t.allocateArray(MOST_CHOICES, arena);
+        MemorySegment count = arena.allocate(ValueLayout.JAVA_INT);
         check(
             "cublasLtMatmulAlgoGetHeuristic",
             cublaslt_h.cublasLtMatmulAlgoGetHeuristic(
@@ -108,12 +131,16 @@ public final class CublasLt implements AutoCloseable {
                 outputs,
                 outputs,
                 preference,
-                1,
-                result,
-                arena.allocate(ValueLayout.JAVA_INT)));
-        check("cublasLtMatmulAlgoGetHeuristic", cublasLtMatmulHeuristicResult_t.state(result));
-        MemorySegment found = arena.allocate(cublasLtMatmulAlgo_t.layout());
-        return found.copyFrom(cublasLtMatmulHeuristicResult_t.algo(result));
+                MOST_CHOICES,
+                results,
+                count));
+        MemorySegment[] found = new MemorySegment[count.get(ValueLayout.JAVA_INT, 0)];
+        for (int i = 0; i < found.length; i++) {
+          MemorySegment result = cublasLtMatmulHeuristicResult_t.asSlice(results, i);
+          check("cublasLtMatmulAlgoGetHeuristic", cublasLtMatmulHeuristicResult_t.state(result));
+          found[i] = cublasLtMatmulHeuristicResult_t.algo(result);
+        }
+        return found;
       } finally {
         check(
             "cublasLtMatmulPreferenceDestroy",
@@ -122,14 +149,44 @@ public final class CublasLt implements AutoCloseable {
     }
 
     /**
+     * How many algorithms the library advises.
+     *
+     * @return at least 1; the first is the one it thinks best
+     */
+    public int choices() {
+      return algorithms.length;
+    }
+
+    /**
+     * The library's number of an algorithm.
+     *
+     * @param choice below {@link #choices}
+     * @return its CUBLASLT_ALGO_CONFIG_ID; several choices may share it
+     */
+    public int algorithm(int choice) {
+      MemorySegment id = arena.allocate(ValueLayout.JAVA_INT);
+      check(
+          "cublasLtMatmulAlgoConfigGetAttribute",
+          cublaslt_h.cublasLtMatmulAlgoConfigGetAttribute(
+              algorithms[choice],
+              cublaslt_constants.CUBLASLT_ALGO_CONFIG_ID(),
+              id,
+              Integer.BYTES,
+              MemorySegment.NULL));
+      return id.get(ValueLayout.JAVA_INT, 0);
+    }
+
+    /**
      * Enqueues y = x W^T. Asynchronous with respect to the host.
      *
      * @param stream runs it
-     * @param matrix W, fp16 [rows, columns]
-     * @param x fp16 [tokens, columns]
-     * @param y fp16 [tokens, rows]
+     * @param choice of algorithm, below {@link #choices}
+     * @param matrix W [rows, columns]
+     * @param x [tokens, columns]
+     * @param y [tokens, rows]
      */
-    public void multiply(Stream stream, DeviceBuffer matrix, DeviceBuffer x, DeviceBuffer y) {
+    public void multiply(
+        Stream stream, int choice, DeviceRange matrix, DeviceRange x, DeviceRange y) {
       MemorySegment result = MemorySegment.ofAddress(y.address());
       check(
           "cublasLtMatmul",
@@ -146,7 +203,7 @@ public final class CublasLt implements AutoCloseable {
               outputs,
               result,
               outputs,
-              algorithm,
+              algorithms[choice],
               MemorySegment.ofAddress(workspace.address()),
               WORKSPACE_BYTES,
               stream.handle()));
@@ -164,21 +221,21 @@ public final class CublasLt implements AutoCloseable {
   /**
    * Prepares a product.
    *
+   * @param numbers what is multiplied
    * @param tokens rows of the input
    * @param rows of the weights
-   * @param columns of both
+   * @param columns of both; like the rows a multiple of 16 for {@link Numbers#BYTES}
    * @return the product, to be closed before this
+   * @throws CublasLtException if the library has no algorithm for it
    */
-  public Product product(int tokens, int rows, int columns) {
-    return new Product(tokens, rows, columns);
+  public Product product(Numbers numbers, int tokens, int rows, int columns) {
+    return new Product(numbers, tokens, rows, columns);
   }
 
-  private MemorySegment layout(int rows, int columns) {
+  private static MemorySegment layout(int type, int rows, int columns) {
     return create(
         "cublasLtMatrixLayoutCreate",
-        out ->
-            cublaslt_h.cublasLtMatrixLayoutCreate(
-                out, cublaslt_constants.CUDA_R_16F(), rows, columns, rows));
+        out -> cublaslt_h.cublasLtMatrixLayoutCreate(out, type, rows, columns, rows));
   }
 
   private static MemorySegment create(String function, Creation creation) {

@@ -1,0 +1,69 @@
+package dev.nibble.bench.suite;
+
+import dev.nibble.bench.kernel.AttentionBench;
+import dev.nibble.bench.kernel.AttentionShape;
+import dev.nibble.bench.kernel.Workbench;
+import dev.nibble.bench.result.Measurement;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Attention of one layer on the GPU.
+ *
+ * @param of {@code decode} or {@code prefill}
+ * @param heads query heads
+ * @param kvHeads key-value heads
+ * @param headDim channels of a head
+ * @param kvBits of the cache, with commas between
+ * @param batch sequences
+ * @param context tokens of each
+ * @param samples of each time
+ */
+record AttentionStep(
+    String of,
+    int heads,
+    int kvHeads,
+    int headDim,
+    String kvBits,
+    int batch,
+    int context,
+    int samples)
+    implements Step {
+  AttentionStep {
+    if (!of.equals("decode") && !of.equals("prefill")) {
+      throw new IllegalArgumentException("attention of '" + of + "': expected decode or prefill");
+    }
+  }
+
+  @Override
+  public String title() {
+    return "attention of "
+        + of
+        + ", "
+        + batch
+        + " x "
+        + context
+        + " tokens, "
+        + heads
+        + " heads over "
+        + kvHeads
+        + ", KV"
+        + kvBits;
+  }
+
+  @Override
+  public List<Measurement> run(Session session) throws LeftOutException {
+    session.requireGpu();
+    List<Measurement> found = new ArrayList<>();
+    try (Workbench bench = Workbench.open()) {
+      AttentionBench attention = new AttentionBench(bench, samples);
+      for (int bits : Numbers.parse(kvBits)) {
+        AttentionShape shape = new AttentionShape(heads, kvHeads, headDim, bits, batch, context);
+        found.add(
+            session.ofKernel(
+                of.equals("decode") ? attention.decode(shape) : attention.prefill(shape)));
+      }
+    }
+    return found;
+  }
+}
