@@ -1,0 +1,237 @@
+package dev.nibble.runtime.generate;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.nibble.quantizer.calibration.BlockMethod;
+import dev.nibble.quantizer.calibration.BlockTask;
+import dev.nibble.quantizer.calibration.QuantizedBlock;
+import dev.nibble.quantizer.format.ModelConfig;
+import dev.nibble.quantizer.format.QuantScheme;
+import dev.nibble.quantizer.method.CalibratedQuantizer;
+import dev.nibble.quantizer.method.CalibratedQuantizer.Calibration;
+import dev.nibble.quantizer.method.CalibratedQuantizer.Interrupted;
+import dev.nibble.quantizer.method.FolderQuantizer.Existing;
+import dev.nibble.quantizer.method.FolderQuantizer.Request;
+import dev.nibble.quantizer.method.MethodCatalog;
+import dev.nibble.quantizer.method.MethodCatalog.Options;
+import dev.nibble.runtime.CalibratedModel;
+import dev.nibble.runtime.TestModels;
+import dev.nibble.runtime.model.Device;
+import dev.nibble.runtime.model.ModelOptions;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/**
+ * Which method is better than which on the default model, by the perplexity of what is packed and
+ * executed, after 32 windows of 256 tokens and 10 epochs; each run within its minutes. A run that
+ * several orderings need is done once.
+ */
+@Tag("acceptance")
+@Tag("calibrated")
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+class MethodOrderAcceptanceTest {
+  private static final int SECONDS = 180;
+  private static final Options NONE = Options.DEFAULT;
+  private static final Options TEN = Options.DEFAULT.withEpochs(10);
+
+  private final Map<String, Made> runs = new HashMap<>();
+
+  @TempDir Path folder;
+
+  /** What came of a run. */
+  private record Made(String what, double perplexity) {
+    boolean below(Made other) {
+      return perplexity < other.perplexity;
+    }
+  }
+
+  @Test
+  void fewerBitsAreWorse() throws IOException {
+    ascending(List.of("W16A16", "W6A16", "W4A16", "W3A16", "W2A16"));
+    ascending(List.of("W8A16", "W4A16g64", "W4A16g128", "W4A16"));
+    ascending(List.of("W3A16g64", "W3A16g128", "W3A16"));
+    ascending(List.of("W2A16g64", "W2A16g128", "W2A16"));
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "W3A16, 0",
+    "W3A16, 1",
+    "W3A16, 2",
+    "W2A16, 0",
+    "W2A16, 1",
+    "W2A16, 2",
+    "W2A16g64, 0",
+    "W2A16g64, 1",
+    "W2A16g64, 2",
+  })
+  void trainedMethodsAreBelowNearest(String scheme, long seed) throws IOException {
+    Made nearest = run("nearest", scheme, NONE, 0);
+    Made clipped = run("omniquant", scheme, TEN, seed);
+    assertBelow(run("gptq", scheme, NONE, 0), nearest);
+    assertBelow(clipped, nearest);
+    assertBelow(run("omniquant+par", scheme, TEN.withParSteps(4), seed), clipped);
+    assertBelow(run("adaround", scheme, TEN, seed), nearest);
+  }
+
+  /** What a seed moves is less than what the method gains. */
+  @ParameterizedTest
+  @ValueSource(strings = {"W3A16", "W2A16g64"})
+  void seedsMatterLessThanMethods(String scheme) throws IOException {
+    double nearest = run("nearest", scheme, NONE, 0).perplexity();
+    double least = Double.POSITIVE_INFINITY;
+    double most = 0;
+    for (int seed = 0; seed < 3; seed++) {
+      double found = run("omniquant", scheme, TEN, seed).perplexity();
+      least = Math.min(least, found);
+      most = Math.max(most, found);
+    }
+    assertTrue(most - least < nearest - most, scheme + ": " + least + " to " + most);
+  }
+
+  /** Each is better than what went before it, or no worse within 2 per cent. */
+  @ParameterizedTest
+  @ValueSource(strings = {"W3A16", "W2A16g64"})
+  void moreEpochsAreNoWorse(String scheme) throws IOException {
+    Made before = run("omniquant", scheme, Options.DEFAULT.withEpochs(0), 0);
+    for (int epochs : new int[] {5, 10, 20}) {
+      Made next = run("omniquant", scheme, Options.DEFAULT.withEpochs(epochs), 0);
+      assertTrue(next.perplexity() < 1.02 * before.perplexity(), next + " against " + before);
+      before = next;
+    }
+  }
+
+  /** The inputs that quantized blocks leave are the ones to calibrate on. */
+  @ParameterizedTest
+  @ValueSource(strings = {"W3A16", "W2A16g64"})
+  void quantizedInputsAreBetterThanFullOnes(String scheme) throws IOException {
+    BlockMethod gptq = MethodCatalog.create("gptq", NONE);
+    Made full = run("gptq on full inputs", new OnFullInputs(gptq), scheme, 0);
+    assertBelow(run("gptq", scheme, NONE, 0), full);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"W2A16g64", "W3A16", "W4A4KV4"})
+  void gptaqIsBelowGptq(String scheme) throws IOException {
+    assertBelow(run("gptaq", scheme, NONE, 0), run("gptq", scheme, NONE, 0));
+  }
+
+  @Test
+  void gptaqIsBelowNearestAndRotationHelpsIt() throws IOException {
+    Made gptaq = run("gptaq", "W4A4KV4", NONE, 0);
+    assertBelow(gptaq, run("nearest", "W4A4KV4", NONE, 0));
+    for (int seed = 0; seed < 3; seed++) {
+      assertBelow(run("gptaq+rotate", "W4A4KV4", NONE, seed), gptaq);
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(longs = {0, 1, 2})
+  void clustersAreBetterThanOneAndEightBitsThanFour(long seed) throws IOException {
+    Made one = run("rptq", "W4A4g32", NONE.withClusters(1), seed);
+    Made four = run("rptq", "W4A4g32", NONE.withClusters(4), seed);
+    Made all = run("rptq", "W4A4g32", NONE, seed);
+    assertBelow(four, one);
+    assertTrue(all.perplexity() < 1.02 * four.perplexity(), all + " against " + four);
+    assertBelow(run("rptq", "W4A4g32", NONE.withNormBits(8), seed), all);
+  }
+
+  /** A cache of fewer bits is worse, and so are weights of fewer. */
+  @ParameterizedTest
+  @ValueSource(longs = {0, 1, 2})
+  void fewerBitsOfTheCacheAreWorse(long seed) throws IOException {
+    Made before = run("rptq", "W4A16", NONE, seed);
+    for (String scheme : List.of("W4A16KV4", "W4A16KV3", "W3A16KV3")) {
+      Made next = run("rptq", scheme, NONE, seed);
+      assertBelow(before, next);
+      before = next;
+    }
+  }
+
+  private void ascending(List<String> schemes) throws IOException {
+    for (int i = 1; i < schemes.size(); i++) {
+      assertBelow(
+          run("nearest", schemes.get(i - 1), NONE, 0), run("nearest", schemes.get(i), NONE, 0));
+    }
+  }
+
+  private static void assertBelow(Made better, Made worse) {
+    assertTrue(better.below(worse), better + " against " + worse);
+  }
+
+  private Made run(String method, String scheme, Options options, long seed) throws IOException {
+    return run(method + " " + options, MethodCatalog.create(method, options), scheme, seed);
+  }
+
+  private Made run(String name, BlockMethod method, String scheme, long seed) throws IOException {
+    String what = "%s %s, seed %d".formatted(name, scheme, seed);
+    Made known = runs.get(what);
+    if (known != null) {
+      return known;
+    }
+    Path packed = Files.createTempDirectory(folder, "made").resolve("packed");
+    long start = System.nanoTime();
+    CalibratedQuantizer.quantize(
+        new Request(TestModels.books8m(), packed, QuantScheme.parse(scheme), Existing.KEEP, 2),
+        method,
+        new Calibration(
+            TestModels.resource("text/calibration.txt"), 32, 256, seed, Interrupted.DISCARD),
+        CalibratedModel.SILENT);
+    double seconds = (System.nanoTime() - start) / 1e9;
+    try (Model model = Model.load(packed, Device.cpu(), ModelOptions.DEFAULT)) {
+      String text = Files.readString(TestModels.resource("text/alice.txt"));
+      double perplexity =
+          Perplexity.measure(model, text, 512, 16, (done, total, value) -> {}).perplexity();
+      Made made = new Made(what, perplexity);
+      runs.put(what, made);
+      assertTrue(seconds < SECONDS, made + ": " + seconds + " seconds");
+      return made;
+    }
+  }
+
+  /** A method that sees the full-precision model's inputs in the place of the quantized one's. */
+  private record OnFullInputs(BlockMethod method) implements BlockMethod {
+    @Override
+    public String name() {
+      return method.name();
+    }
+
+    @Override
+    public Map<String, String> settings() {
+      return method.settings();
+    }
+
+    @Override
+    public void check(ModelConfig config, QuantScheme scheme) {
+      method.check(config, scheme);
+    }
+
+    @Override
+    public QuantizedBlock quantize(BlockTask task) throws IOException {
+      QuantizedBlock made =
+          method.quantize(
+              new BlockTask(
+                  task.block(),
+                  task.scheme(),
+                  task.fullInputs(),
+                  task.fullInputs(),
+                  task.targets(),
+                  task.forward(),
+                  task.seed(),
+                  task.progress()));
+      return made.withOutputs(
+          task.forward().run(made.effective(), made.precision(), task.quantizedInputs()));
+    }
+  }
+}
