@@ -12,11 +12,11 @@ __global__ void races(int* y) {
   y[threadIdx.x] = shared[63 - threadIdx.x];
 }
 
-__global__ void waits_in_a_branch(int* y) {
-  if (threadIdx.x % 2) {
-    __syncthreads();
-    y[threadIdx.x] = 1;
-  }
+// All lanes wait for half of them.
+__global__ void waits_for_others(int* y) {
+  const unsigned half = __ballot_sync(0xffffffffu, threadIdx.x % 32 < 16);
+  __syncwarp(half);
+  y[threadIdx.x] = 1;
 }
 
 int main(int count, char** arguments) {
@@ -30,7 +30,7 @@ int main(int count, char** arguments) {
   } else if (!std::strcmp(kind, "racecheck")) {
     races<<<1, 64>>>(y);
   } else if (!std::strcmp(kind, "synccheck")) {
-    waits_in_a_branch<<<1, 64>>>(y);
+    waits_for_others<<<1, 64>>>(y);
   } else {
     std::fprintf(stderr, "usage: planted memcheck|initcheck|racecheck|synccheck\n");
     return 2;

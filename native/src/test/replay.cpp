@@ -1,11 +1,12 @@
-// Runs what a trace says, on the images of a folder: the launches of a model's prompt and steps, with
-// the inputs and the expected logits in the trace (LaunchTrace.java writes it). Meant to run under
-// compute-sanitizer; it uses the driver alone, and waits after each launch so that an error names it.
+// Runs what a trace says, on the images of a folder: launches with their inputs and what must come
+// out (LaunchTrace.java writes it). Meant to run under compute-sanitizer; it uses the driver alone, and
+// waits after each launch so that an error names it.
 //
 // usage: replay IMAGES TRACE...       IMAGES/NAME are cubins or PTX of one architecture
 // Exit code 1: an expectation is not met; 2: the trace or a driver call is bad.
 #include <cuda.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -42,7 +43,7 @@ std::string read_file(const std::string& path) {
 class Trace {
  public:
   explicit Trace(const std::string& path) : bytes_(read_file(path)) {
-    if (bytes_.compare(0, 8, "nibblet1") != 0) fail(path + " is no trace");
+    if (bytes_.compare(0, 8, "nibblet2") != 0) fail(path + " is no trace");
     at_ = 8;
   }
   bool more() const { return at_ < bytes_.size(); }
@@ -67,6 +68,41 @@ class Trace {
   size_t at_ = 0;
 };
 
+// Elements as Element.java numbers them: float, half, int8, int32.
+uint64_t element_bytes(uint64_t element) {
+  constexpr uint64_t bytes[] = {4, 2, 1, 4};
+  if (element >= std::size(bytes)) fail("the trace has an unknown element");
+  return bytes[element];
+}
+
+double half_value(uint16_t half) {
+  const int exponent = half >> 10 & 31, fraction = half & 1023;
+  const double magnitude = exponent == 31  ? (fraction ? NAN : INFINITY)
+                           : exponent == 0 ? std::ldexp(fraction, -24)
+                                           : std::ldexp(1024 + fraction, exponent - 25);
+  return half >> 15 ? -magnitude : magnitude;
+}
+
+template <class T>
+T read_as(const char* from) {
+  T value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+double element_at(uint64_t element, const char* from) {
+  switch (element) {
+    case 0:
+      return read_as<float>(from);
+    case 1:
+      return half_value(read_as<uint16_t>(from));
+    case 2:
+      return read_as<int8_t>(from);
+    default:
+      return read_as<int32_t>(from);
+  }
+}
+
 class Replay {
  public:
   explicit Replay(std::string images) : images_(std::move(images)) {}
@@ -75,10 +111,10 @@ class Replay {
     while (trace.more()) step(trace);
     for (const auto& [address, memory] : memory_) check("cuMemFree", cuMemFree(memory.device));
     memory_.clear();
+    std::printf("%d launches, %d expectations, %d not met, largest error %.2g of its limit\n",
+                launches_, expectations_, unmet_, worst_);
     return unmet_;
   }
-
-  int launches() const { return launches_; }
 
  private:
   struct Memory {
@@ -152,29 +188,38 @@ class Replay {
     void* parameters[] = {arguments.data()};
     check(name.c_str(), cuLaunchKernelEx(&config, function, parameters, nullptr));
     check(name.c_str(), cuCtxSynchronize());
+    last_ = name;
     ++launches_;
   }
 
   void expect(Trace& trace) {
-    const uint64_t address = trace.number(), rows = trace.number(), columns = trace.number(),
-                   stride = trace.number(), bits = trace.number();
+    const uint64_t address = trace.number(), element = trace.number(), rows = trace.number(),
+                   columns = trace.number(), stride = trace.number(), bits = trace.number();
     double limit;
     std::memcpy(&limit, &bits, sizeof limit);
     const std::string bytes = trace.bytes();
     const float* const expected = reinterpret_cast<const float*>(bytes.data());
-    std::vector<float> found(columns);
+    const uint64_t size = element_bytes(element);
+    std::vector<char> found(columns * size);
     double error = 0, squares = 0;
     for (uint64_t row = 0; row < rows; ++row) {
-      check("cuMemcpyDtoH", cuMemcpyDtoH(found.data(), place(address + 4 * row * stride), 4 * columns));
+      check("cuMemcpyDtoH",
+            cuMemcpyDtoH(found.data(), place(address + size * row * stride), found.size()));
       for (uint64_t i = 0; i < columns; ++i) {
-        const double value = expected[row * columns + i], difference = found[i] - value;
+        const double value = expected[row * columns + i];
+        const double difference = element_at(element, found.data() + size * i) - value;
         error += difference * difference;
         squares += value * value;
       }
     }
     const bool met = error <= limit * squares;
-    std::printf("%s %llu rows after %d launches: error %.2e of %.0e\n", met ? "met   " : "NOT MET",
-                static_cast<unsigned long long>(rows), launches_, error / squares, limit);
+    ++expectations_;
+    if (!met) {
+      std::printf("NOT MET [%llu, %llu] after launch %d of %s: error %.2e of %.0e\n",
+                  static_cast<unsigned long long>(rows), static_cast<unsigned long long>(columns),
+                  launches_, last_.c_str(), error / squares, limit);
+    }
+    worst_ = std::max(worst_, limit > 0 && met && squares > 0 ? error / squares / limit : 0);
     unmet_ += !met;
   }
 
@@ -215,7 +260,9 @@ class Replay {
   std::string images_;
   std::map<uint64_t, Memory> memory_;
   std::map<std::string, CUmodule> modules_;
-  int launches_ = 0, unmet_ = 0;
+  std::string last_;
+  int launches_ = 0, expectations_ = 0, unmet_ = 0;
+  double worst_ = 0;
 };
 
 }  // namespace

@@ -15,6 +15,7 @@ import dev.nibble.runtime.kernel.OutlierProduct;
 import dev.nibble.runtime.kernel.PackedGemv;
 import dev.nibble.runtime.kernel.PrefillAttention;
 import dev.nibble.runtime.kernel.RotaryAppend;
+import dev.nibble.runtime.kernel.RowSums;
 import dev.nibble.runtime.kernel.SkinnyGemm;
 import dev.nibble.runtime.kernel.TokenSampler;
 
@@ -27,6 +28,7 @@ import dev.nibble.runtime.kernel.TokenSampler;
  * @param activation the MLP's function, and quantization
  * @param tiler lays inputs out for {@code gemm}
  * @param gemm products of any number of tokens
+ * @param rowSums sums of packed weights' rows
  * @param gemv products of few tokens
  * @param skinny products of some tokens
  * @param denseGemv products of some tokens with weights of 16 bits
@@ -43,6 +45,7 @@ record CudaKernels(
     ActivationFunction activation,
     InputTiler tiler,
     LargeGemm gemm,
+    RowSums rowSums,
     PackedGemv gemv,
     SkinnyGemm skinny,
     DenseGemv denseGemv,
@@ -61,6 +64,7 @@ record CudaKernels(
         new ActivationFunction(kernels, Math.max(queries, config.intermediateSize())),
         new InputTiler(kernels),
         new LargeGemm(kernels),
+        new RowSums(kernels),
         new PackedGemv(kernels),
         new SkinnyGemm(kernels),
         new DenseGemv(kernels),

@@ -8,6 +8,7 @@ import dev.nibble.runtime.engine.DeviceModel.Output;
 import dev.nibble.runtime.kernel.ActivationCodes;
 import dev.nibble.runtime.kernel.ActivationFunction;
 import dev.nibble.runtime.kernel.CodeRule;
+import dev.nibble.runtime.kernel.DeviceWeights;
 import dev.nibble.runtime.kernel.EmbeddingLookup;
 import dev.nibble.runtime.kernel.Epilogue;
 import dev.nibble.runtime.kernel.InputTiler;
@@ -76,24 +77,29 @@ final class CudaTransformer {
   }
 
   /**
-   * Computes the sums of the weights' rows, which quantized inputs need: products with ones.
+   * Computes the sums of the weights' rows, which quantized inputs need.
    *
-   * @param ones fp16, as many as the widest input
+   * @param ones fp16, as many as the widest input: weights of 16 bits are multiplied with them
    */
   void sumRows(List<DeviceLinear> linears, DeviceRange ones) {
     for (DeviceLinear linear : linears) {
       MatrixRows sums = linear.rowSums();
       if (sums != null) {
-        InputTiler.Tiled tiled = work.tiled(InputTiler.Kind.HALVES, 1, linear.columns());
-        kernels
-            .tiler()
-            .halves(
-                stream, new MatrixRows(ones, ActivationCodes.codeStride(linear.columns())), tiled);
-        kernels
-            .gemm()
-            .multiply(stream, linear.weights(), null, tiled, null, Epilogue.STORE_FLOAT, sums);
+        switch (linear.weights()) {
+          case DeviceWeights.Packed packed -> kernels.rowSums().launch(stream, packed, sums.data());
+          case DeviceWeights.Dense dense -> sumRows(dense, ones, sums);
+        }
       }
     }
+  }
+
+  private void sumRows(DeviceWeights.Dense weights, DeviceRange ones, MatrixRows sums) {
+    int columns = weights.columns();
+    InputTiler.Tiled tiled = work.tiled(InputTiler.Kind.HALVES, 1, columns);
+    kernels
+        .tiler()
+        .halves(stream, new MatrixRows(ones, ActivationCodes.codeStride(columns)), tiled);
+    kernels.gemm().multiply(stream, weights, null, tiled, null, Epilogue.STORE_FLOAT, sums);
   }
 
   /**

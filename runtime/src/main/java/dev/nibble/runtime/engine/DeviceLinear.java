@@ -126,11 +126,11 @@ final class DeviceLinear {
                 null))
         .orElseGet(() ->
             new Codes(
-                inputBits, null, null, outliers, plan.reserve((long) Float.BYTES * evenRows())));
-  }
-
-  private int evenRows() {
-    return rows + (rows & 1);
+                inputBits,
+                null,
+                null,
+                outliers,
+                plan.reserve((long) Float.BYTES * DeviceModel.padded(rows))));
   }
 
   /** The type that weights have on a device: those of 32 bits are rounded. */
@@ -278,10 +278,10 @@ final class DeviceLinear {
             codes.bits, CodeRule.Range.STATIC, codes.steps.range(), codes.zeros.range(), outliers);
   }
 
-  /** Sums over each row of the weights, float, its stride even; null where nothing needs them. */
+  /** Sums over each row of the weights, float, rows padded to 64; null where nothing needs them. */
   @Nullable MatrixRows rowSums() {
     return codes == null || codes.rowSums == null
         ? null
-        : new MatrixRows(codes.rowSums.range(), evenRows());
+        : new MatrixRows(codes.rowSums.range(), DeviceModel.padded(rows));
   }
 }

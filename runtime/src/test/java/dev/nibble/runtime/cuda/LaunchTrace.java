@@ -17,7 +17,7 @@ import java.nio.file.Path;
  * length.
  */
 final class LaunchTrace {
-  private static final String MAGIC = "nibblet1";
+  private static final String MAGIC = "nibblet2";
   private static final long ALLOCATE = 1;
   private static final long UPLOAD = 2;
   private static final long FILL = 3;
@@ -73,14 +73,22 @@ final class LaunchTrace {
   }
 
   /**
-   * Rows of floats that must lie at an address by then.
+   * Rows that must lie at an address by then.
    *
-   * @param stride floats from one row to the next on the device
+   * @param values as floats, whatever the elements are
+   * @param stride elements from one row to the next on the device
    * @param limit of the squared error over the squares
    */
-  void expect(long address, float[] values, int columns, int stride, double limit) {
+  void expect(
+      long address, Element element, float[] values, int columns, int stride, double limit) {
     numbers(
-        EXPECT, address, values.length / columns, columns, stride, Double.doubleToLongBits(limit));
+        EXPECT,
+        address,
+        element.number(),
+        values.length / columns,
+        columns,
+        stride,
+        Double.doubleToLongBits(limit));
     bytes(MemorySegment.ofArray(values).toArray(ValueLayout.JAVA_BYTE));
   }
 

@@ -22,6 +22,16 @@ public final class TracedDevice {
     driver.expect(values, columns, stride, limit);
   }
 
+  /**
+   * Rows that must lie at an address now.
+   *
+   * @param stride elements from one row to the next
+   */
+  public void expectNow(
+      long address, Element element, float[] values, int columns, int stride, double limit) {
+    driver.trace().expect(address, element, values, columns, stride, limit);
+  }
+
   /** How many expectations no download has met. */
   public int unmet() {
     return driver.open();

@@ -15,6 +15,7 @@ import dev.nibble.bindings.kernels.gemm_tile_args;
 import dev.nibble.bindings.kernels.gemv_args;
 import dev.nibble.bindings.kernels.kv_stage_args;
 import dev.nibble.bindings.kernels.outlier_columns_args;
+import dev.nibble.bindings.kernels.read_stream_args;
 import dev.nibble.bindings.kernels.rope_append_args;
 import dev.nibble.bindings.kernels.row_norm_args;
 import dev.nibble.bindings.kernels.row_sums_args;
@@ -53,6 +54,7 @@ final class TracingDriver extends FakeDriver {
           Map.entry("gemv", gemv_args.sizeof()),
           Map.entry("kv_stage", kv_stage_args.sizeof()),
           Map.entry("outlier_columns", outlier_columns_args.sizeof()),
+          Map.entry("read_stream", read_stream_args.sizeof()),
           Map.entry("rope_append", rope_append_args.sizeof()),
           Map.entry("row_norm", row_norm_args.sizeof()),
           Map.entry("row_sums", row_sums_args.sizeof()),
@@ -125,7 +127,7 @@ final class TracingDriver extends FakeDriver {
     Expectation next = expectations.peek();
     if (next != null && next.bytes() == bytes) {
       expectations.remove();
-      trace.expect(from, next.values, next.columns, next.stride, next.limit);
+      trace.expect(from, Element.FLOAT, next.values, next.columns, next.stride, next.limit);
     }
     return super.cuMemcpyDtoHAsync(to, from, bytes, stream);
   }

@@ -1,0 +1,155 @@
+package dev.nibble.runtime.kernel;
+
+import dev.nibble.quantizer.format.PackedLayout;
+import dev.nibble.quantizer.tensor.QuantizedActivations;
+import dev.nibble.runtime.cuda.DeviceRange;
+import dev.nibble.runtime.cuda.Element;
+import dev.nibble.runtime.kernel.CodeRule.Range;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** gemm with codes of activations, as integers and as halves. */
+@KernelTest
+class CodeProductGpuTest {
+  private static final double LIMIT = 1e-5;
+  private static final int[][] SHAPES = {{5, 7}, {33, 129}, {64, 512}, {65, 641}, {129, 1087}};
+  private static final int[][] TRACED_SHAPES = {{65, 641}};
+  private static final int[] TOKENS = {1, 2, 3, 8, 15, 17, 64, 127, 129, 300};
+  private static final int[] TRACED_TOKENS = {3, 65};
+
+  private static GpuFixture gpu;
+  private static LargeGemm gemm;
+  private static InputTiler tiler;
+  private static ActivationQuantizer quantizer;
+
+  @BeforeAll
+  static void open() {
+    gpu = GpuFixture.open(CodeProductGpuTest.class);
+    gemm = new LargeGemm(gpu.kernels());
+    tiler = new InputTiler(gpu.kernels());
+    quantizer = new ActivationQuantizer(gpu.kernels());
+  }
+
+  @AfterAll
+  static void close() {
+    gpu.close();
+  }
+
+  @ParameterizedTest
+  @MethodSource("dev.nibble.runtime.kernel.TestWeights#packedForms")
+  void codesTimesWeights(String form) {
+    Random random = GpuFixture.random();
+    for (int[] shape : gpu.isTraced() ? TRACED_SHAPES : SHAPES) {
+      TestWeights weights = TestWeights.packed(gpu, random, form, shape[0], shape[1]);
+      DeviceRange sums = gpu.floats(weights.rowSums());
+      for (int bits : new int[] {8, 6, 4}) {
+        int[] counts = gpu.isTraced() ? TRACED_TOKENS : TOKENS;
+        int most = counts[counts.length - 1];
+        float[] x = GpuFixture.halfGaussian(random, most * shape[1]);
+        int group = weights.packed().layout().groupSize();
+        int groupColumns = group == 0 ? shape[1] : group;
+        float[] y =
+            weights.product(x, new QuantizedActivations(bits, false, most, shape[1], groupColumns));
+        ActivationCodes codes = TestCodes.room(gpu, most, shape[1], groupColumns);
+        TestCodes.Rule rule = TestCodes.Rule.of(random, bits, Range.ASYMMETRIC, shape[1], 0);
+        MatrixRows input = gpu.halfRows(x, shape[1]);
+        quantizer.quantize(gpu.stream(), input, most, rule.upload(gpu), codes);
+        for (int tokens : counts) {
+          String what = form + " A" + bits + " " + Arrays.toString(shape) + ", tokens " + tokens;
+          for (InputTiler.Kind kind : kinds(weights)) {
+            float[] expected = Arrays.copyOf(y, tokens * shape[0]);
+            check(weights, codes, sums, kind, tokens, expected, what + ", " + kind);
+          }
+        }
+        gpu.free(codes.codes());
+        gpu.free(input.data());
+      }
+      weights.free(gpu);
+    }
+  }
+
+  /** So many rows and tokens that the wider tiles of an H200's kernels are the better ones. */
+  @ParameterizedTest
+  @CsvSource({
+    "W2A16, 8440",
+    "W3A16, 8440",
+    "W4A16, 8440",
+    "W6A16sym, 8440",
+    "W8A16, 8440",
+    "W2A16sym, 15300",
+    "W3A16, 15300",
+    "W4A16, 15300",
+    "W6A16, 15300",
+    "W8A16, 15300",
+    "W2A16g64, 8440",
+    "W3A16g128, 8440",
+    "W4A16g128, 8440",
+    "W6A16g32, 8440",
+    "W8A16g128sym, 8440"
+  })
+  void wideTiles(String form, int rows) {
+    Random random = GpuFixture.random();
+    int tokens = 250;
+    int columns = 161;
+    TestWeights weights = TestWeights.packed(gpu, random, form, rows, columns);
+    int group = weights.packed().layout().groupSize();
+    int groupColumns = group == 0 ? columns : group;
+    float[] x = GpuFixture.halfGaussian(random, tokens * columns);
+    ActivationCodes codes = TestCodes.room(gpu, tokens, columns, groupColumns);
+    quantizer.quantize(gpu.stream(), gpu.halfRows(x, columns), tokens, CodeRule.dynamic(8), codes);
+    int checked = gpu.isTraced() ? 2 : tokens;
+    float[] expected =
+        weights.product(
+            Arrays.copyOf(x, checked * columns),
+            new QuantizedActivations(8, false, checked, columns, groupColumns));
+    DeviceRange sums = gpu.floats(weights.rowSums());
+    check(weights, codes, sums, InputTiler.Kind.CODES, tokens, expected, form + " " + rows);
+    weights.free(gpu);
+  }
+
+  /** The integer kernels for groups have no zeros at 8 bits. */
+  private static List<InputTiler.Kind> kinds(TestWeights weights) {
+    PackedLayout layout = weights.packed().layout();
+    boolean halvesOnly =
+        layout.bits() == 8 && layout.groupSize() != 0 && weights.packed().zeros() != null;
+    return halvesOnly
+        ? List.of(InputTiler.Kind.CODES_TO_HALVES)
+        : List.of(InputTiler.Kind.CODES_TO_HALVES, InputTiler.Kind.CODES);
+  }
+
+  private static void check(
+      TestWeights weights,
+      ActivationCodes codes,
+      DeviceRange sums,
+      InputTiler.Kind kind,
+      int tokens,
+      float[] expected,
+      String what) {
+    int rows = weights.rows();
+    InputTiler.Tiled tiled =
+        new InputTiler.Tiled(
+            kind,
+            tokens,
+            weights.columns(),
+            gpu.room(InputTiler.bytes(kind, tokens, weights.columns())));
+    tiler.codes(gpu.stream(), codes, tiled);
+    MatrixRows y = gpu.rows(Element.FLOAT, tokens, rows);
+    gemm.multiply(
+        gpu.stream(),
+        weights.device(),
+        null,
+        tiled,
+        new LargeGemm.CodeScales(codes, sums),
+        Epilogue.STORE_FLOAT,
+        y);
+    gpu.expect(LIMIT, expected, Element.FLOAT, y, rows, what);
+    gpu.free(tiled.data());
+    gpu.free(y.data());
+  }
+}

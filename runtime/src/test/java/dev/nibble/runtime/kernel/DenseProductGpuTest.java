@@ -1,0 +1,186 @@
+package dev.nibble.runtime.kernel;
+
+import dev.nibble.quantizer.format.DType;
+import dev.nibble.quantizer.format.PackedLayout;
+import dev.nibble.quantizer.tensor.ScalarOperations;
+import dev.nibble.runtime.cuda.Element;
+import dev.nibble.runtime.kernel.PackedGemv.Part;
+import dev.nibble.runtime.kernel.PackedGemv.Result;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** dense_gemv and gemm with weights of 16 bits. */
+@KernelTest
+class DenseProductGpuTest {
+  private static final double LIMIT = 1e-6;
+  private static final int[][] SHAPES = {
+    {5, 7}, {33, 129}, {64, 512}, {65, 641}, {129, 1087}, {40, 4099}
+  };
+  private static final int[][] TRACED_SHAPES = {{33, 129}, {65, 641}};
+  private static final int[] FEW = {1, 2, 3, 7, 8, 9, 15, 16, 17, 33, 64};
+  private static final int[] TRACED_FEW = {1, 8, 9, 17, 33};
+  private static final int[] MANY = {1, 3, 65, 127, 129};
+  private static final int[] TRACED_MANY = {65};
+
+  /** Longer than 8 tokens in shared memory may be. */
+  private static final int LONG = 14_337;
+
+  private static GpuFixture gpu;
+  private static DenseGemv gemv;
+  private static LargeGemm gemm;
+  private static InputTiler tiler;
+
+  @BeforeAll
+  static void open() {
+    gpu = GpuFixture.open(DenseProductGpuTest.class);
+    gemv = new DenseGemv(gpu.kernels());
+    gemm = new LargeGemm(gpu.kernels());
+    tiler = new InputTiler(gpu.kernels());
+  }
+
+  @AfterAll
+  static void close() {
+    gpu.close();
+  }
+
+  private static int[] few() {
+    return gpu.isTraced() ? TRACED_FEW : FEW;
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"F16", "BF16"})
+  void fewTokens(DType dtype) {
+    for (int[] shape : gpu.isTraced() ? TRACED_SHAPES : SHAPES) {
+      fewTokens(dtype, shape[0], shape[1], few());
+    }
+    fewTokens(dtype, 17, LONG, new int[] {8});
+  }
+
+  private static void fewTokens(DType dtype, int rows, int columns, int[] counts) {
+    Random random = GpuFixture.random();
+    TestWeights weights = TestWeights.dense(gpu, random, dtype, rows, columns);
+    float[] x = GpuFixture.halfGaussian(random, counts[counts.length - 1] * columns);
+    float[] y = weights.product(x);
+    MatrixRows input = gpu.halfRows(x, columns);
+    for (int tokens : counts) {
+      MatrixRows out = gpu.rows(Element.FLOAT, tokens, rows);
+      gemv.multiply(
+          gpu.stream(),
+          weights.dense(),
+          input,
+          tokens,
+          List.of(new Part(rows, null, null, out)),
+          Result.STORE_FLOAT);
+      String what = dtype + " [" + rows + ", " + columns + "], tokens " + tokens;
+      gpu.expect(LIMIT, Arrays.copyOf(y, tokens * rows), Element.FLOAT, out, rows, what);
+    }
+    weights.free(gpu);
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"F16", "BF16"})
+  void manyTokens(DType dtype) {
+    Random random = GpuFixture.random();
+    for (int[] shape : gpu.isTraced() ? TRACED_SHAPES : SHAPES) {
+      int rows = shape[0];
+      int columns = shape[1];
+      TestWeights weights = TestWeights.dense(gpu, random, dtype, rows, columns);
+      float[] x = GpuFixture.halfGaussian(random, MANY[MANY.length - 1] * columns);
+      float[] y = weights.product(x);
+      MatrixRows input = gpu.halfRows(x, columns);
+      for (int tokens : gpu.isTraced() ? TRACED_MANY : MANY) {
+        MatrixRows out = gpu.rows(Element.FLOAT, tokens, rows);
+        multiply(weights, input, tokens, out);
+        String what = dtype + " " + Arrays.toString(shape) + ", tokens " + tokens;
+        gpu.expect(LIMIT, Arrays.copyOf(y, tokens * rows), Element.FLOAT, out, rows, what);
+      }
+      weights.free(gpu);
+    }
+  }
+
+  /** So many rows and tokens that the wider tiles of an H200's kernels are the better ones. */
+  @ParameterizedTest
+  @CsvSource({"F16, 8440", "BF16, 8440", "F16, 15300", "BF16, 15300"})
+  void wideTiles(DType dtype, int rows) {
+    Random random = GpuFixture.random();
+    int tokens = 250;
+    int columns = 161;
+    TestWeights weights = TestWeights.dense(gpu, random, dtype, rows, columns);
+    float[] x = GpuFixture.halfGaussian(random, tokens * columns);
+    MatrixRows y = gpu.rows(Element.FLOAT, tokens, rows);
+    multiply(weights, gpu.halfRows(x, columns), tokens, y);
+    int checked = gpu.isTraced() ? 2 : tokens;
+    float[] expected = weights.product(Arrays.copyOf(x, checked * columns));
+    gpu.expect(LIMIT, expected, Element.FLOAT, y, rows, dtype + " of " + rows + " rows");
+    weights.free(gpu);
+    gpu.free(y.data());
+  }
+
+  private static void multiply(TestWeights weights, MatrixRows x, int tokens, MatrixRows y) {
+    InputTiler.Kind kind = InputTiler.Kind.HALVES;
+    int columns = weights.columns();
+    InputTiler.Tiled tiled =
+        new InputTiler.Tiled(
+            kind, tokens, columns, gpu.room(InputTiler.bytes(kind, tokens, columns)));
+    tiler.halves(gpu.stream(), x, tiled);
+    gemm.multiply(gpu.stream(), weights.device(), null, tiled, null, Epilogue.STORE_FLOAT, y);
+  }
+
+  @ParameterizedTest
+  @EnumSource(Result.class)
+  void epilogues(Result result) {
+    int[] rows = result == Result.SWIGLU_HALF ? new int[] {70, 70} : new int[] {70, 33, 64};
+    for (int tokens : few()) {
+      segments(rows, 1000, tokens, result);
+    }
+  }
+
+  private static void segments(int[] partRows, int columns, int tokens, Result result) {
+    Random random = GpuFixture.random();
+    int block = PackedLayout.ROW_BLOCK;
+    int padded = Arrays.stream(partRows).map(rows -> Math.ceilDiv(rows, block) * block).sum();
+    TestWeights weights = TestWeights.dense(gpu, random, DType.F16, padded, columns);
+    float[] x = GpuFixture.halfGaussian(random, tokens * columns);
+    float[] y = weights.product(x);
+    boolean halves = result != Result.STORE_FLOAT && result != Result.ADD_FLOAT;
+    Element element = halves ? Element.HALF : Element.FLOAT;
+    List<Part> parts = new ArrayList<>();
+    List<float[]> expected = new ArrayList<>();
+    int from = 0;
+    for (int rows : partRows) {
+      float[] bias = GpuFixture.gaussian(random, rows, 1);
+      float[] before = GpuFixture.gaussian(random, tokens * rows, 1);
+      float[] v = TestWeights.part(y, padded, tokens, from, rows);
+      for (int i = 0; i < v.length; i++) {
+        v[i] += bias[i % rows] + (result == Result.ADD_FLOAT ? before[i] : 0);
+      }
+      expected.add(v);
+      boolean adds = result == Result.ADD_FLOAT;
+      MatrixRows out = adds ? gpu.floatRows(before, rows) : gpu.rows(element, tokens, rows);
+      parts.add(new Part(rows, gpu.floats(bias), null, out));
+      from += Math.ceilDiv(rows, block) * block;
+    }
+    boolean swiglu = result == Result.SWIGLU_HALF;
+    try (ScalarOperations oracle = new ScalarOperations()) {
+      if (result == Result.RELU_HALF) {
+        expected.forEach(v -> oracle.relu(v, v.length));
+      } else if (swiglu) {
+        oracle.swiGlu(expected.get(0), expected.get(1), expected.get(0).length);
+      }
+    }
+    MatrixRows input = gpu.halfRows(x, columns);
+    gemv.multiply(gpu.stream(), weights.dense(), input, tokens, parts, result);
+    for (int i = 0; i < (swiglu ? 1 : parts.size()); i++) {
+      String what = result + ", tokens " + tokens + ", part " + i;
+      gpu.expect(LIMIT, expected.get(i), element, parts.get(i).y(), partRows[i], what);
+    }
+    weights.free(gpu);
+  }
+}

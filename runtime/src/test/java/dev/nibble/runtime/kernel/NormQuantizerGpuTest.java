@@ -1,0 +1,132 @@
+package dev.nibble.runtime.kernel;
+
+import dev.nibble.quantizer.tensor.ScalarOperations;
+import dev.nibble.runtime.cuda.Element;
+import dev.nibble.runtime.kernel.CodeRule.Range;
+import dev.nibble.runtime.kernel.NormQuantizer.Kind;
+import java.util.Arrays;
+import java.util.Random;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** row_norm: norms, channel order and codes, of rows from any on. */
+@KernelTest
+class NormQuantizerGpuTest {
+  private static final float EPSILON = 1e-5f;
+
+  /** Of a result rounded to fp16. */
+  private static final double HALF_LIMIT = 1e-6;
+
+  private static GpuFixture gpu;
+  private static NormQuantizer norms;
+
+  @BeforeAll
+  static void open() {
+    gpu = GpuFixture.open(NormQuantizerGpuTest.class);
+    norms = new NormQuantizer(gpu.kernels(), 12_288);
+  }
+
+  @AfterAll
+  static void close() {
+    gpu.close();
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "RMS, 1, 1, 32",
+    "RMS, 3, 7, 0",
+    "RMS, 2, 129, 32",
+    "RMS, 17, 160, 64",
+    "RMS, 5, 4097, 128",
+    "RMS, 2, 11008, 0",
+    "LAYER, 1, 31, 32",
+    "LAYER, 3, 33, 0",
+    "LAYER, 17, 192, 64",
+    "LAYER, 2, 2051, 128"
+  })
+  void normsAndCodes(Kind kind, int rows, int columns, int group) {
+    Random random = GpuFixture.random();
+    float[] x = GpuFixture.gaussian(random, (rows + 2) * columns, 3);
+    float[] weight = GpuFixture.gaussian(random, columns, 1);
+    float[] bias = GpuFixture.gaussian(random, columns, 1);
+    int groupColumns = group == 0 ? columns : group;
+    for (short[] order : new short[][] {null, Permutation.of(random, columns)}) {
+      float[] normed = oracle(kind, x, columns, weight, bias);
+      float[] read = order == null ? normed : Permutation.columns(normed, order);
+      NormQuantizer.Weights weights =
+          new NormQuantizer.Weights(
+              kind,
+              columns,
+              EPSILON,
+              gpu.floats(weight),
+              kind == Kind.LAYER ? gpu.floats(bias) : null,
+              order == null ? null : gpu.shorts(order));
+      MatrixRows residual = gpu.floatRows(x, columns);
+      for (int firstRow : new int[] {0, 2}) {
+        float[] expected =
+            Arrays.copyOfRange(read, firstRow * columns, (firstRow + rows) * columns);
+        String what = kind + " [" + rows + ", " + columns + "]";
+        check(weights, residual, firstRow, expected, null, groupColumns, what);
+        for (int bits : new int[] {4, 6, 8}) {
+          for (Range range : Range.values()) {
+            // Static steps come for whole clusters.
+            if (range != Range.STATIC || columns % 32 == 0) {
+              int outliers = Math.min(columns, 3);
+              check(
+                  weights,
+                  residual,
+                  firstRow,
+                  expected,
+                  TestCodes.Rule.of(random, bits, range, columns, outliers),
+                  groupColumns,
+                  what + " " + bits + " bits " + range);
+            }
+          }
+        }
+      }
+    }
+  }
+
+  private static float[] oracle(Kind kind, float[] x, int columns, float[] weight, float[] bias) {
+    float[] y = new float[x.length];
+    try (ScalarOperations oracle = new ScalarOperations()) {
+      switch (kind) {
+        case RMS -> oracle.rmsNorm(x, 0, x.length / columns, weight, EPSILON, y);
+        case LAYER -> oracle.layerNorm(x, 0, x.length / columns, weight, bias, EPSILON, y);
+      }
+    }
+    return y;
+  }
+
+  private static void check(
+      NormQuantizer.Weights weights,
+      MatrixRows residual,
+      int firstRow,
+      float[] expected,
+      TestCodes.@Nullable Rule rule,
+      int group,
+      String what) {
+    int columns = weights.columns();
+    int rows = expected.length / columns;
+    MatrixRows y = gpu.rows(Element.HALF, rows, columns);
+    ActivationCodes codes = rule == null ? null : TestCodes.room(gpu, rows, columns, group);
+    norms.launch(
+        gpu.stream(),
+        weights,
+        residual,
+        firstRow,
+        rows,
+        y,
+        rule == null ? null : rule.upload(gpu),
+        codes);
+    gpu.expect(HALF_LIMIT, expected, Element.HALF, y, columns, what);
+    if (rule != null && codes != null) {
+      // A sum in another order moves a value over the edge between two codes now and then.
+      TestCodes.of(expected, columns, group, rule)
+          .expect(gpu, 2 * Math.pow(4, -rule.bits()), codes, what);
+    }
+  }
+}
