@@ -3,6 +3,7 @@ package dev.nibble.runtime.cli;
 import dev.nibble.quantizer.format.Checkpoint;
 import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.runtime.engine.Engine;
+import dev.nibble.runtime.model.Device;
 import dev.nibble.runtime.model.ModelOptions;
 import dev.nibble.runtime.model.ModelWeights;
 import java.io.IOException;
@@ -11,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -110,10 +112,10 @@ final class BenchCommand implements Callable<Integer> {
     int context = tests.stream().mapToInt(BenchTest::context).max().orElseThrow();
     int sequences = tests.stream().mapToInt(BenchTest::batch).max().orElseThrow();
     ModelOptions options = new ModelOptions(context, sequences, threads);
-    ModelWeights weights = weights();
-    BenchSubject subject = BenchSubject.of(name(), weights);
+    Loading loading = loading(options);
+    BenchSubject subject = loading.subject;
     try (DeviceMemoryWatch watch = DeviceMemoryWatch.of(selection.device());
-        Engine engine = Engine.create(weights, selection.device(), options)) {
+        Engine engine = loading.engine.get()) {
       List<BenchResult> results = measure(engine, tests, watch);
       int used = threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
       print(
@@ -164,17 +166,26 @@ final class BenchCommand implements Callable<Integer> {
     return values;
   }
 
-  private ModelWeights weights() throws IOException {
-    if (synthetic != null) {
+  /** What is measured, and how it is loaded. */
+  private record Loading(BenchSubject subject, Supplier<Engine> engine) {}
+
+  private Loading loading(ModelOptions options) throws IOException {
+    Device device = selection.device();
+    String shape = synthetic;
+    if (shape != null) {
       if (selection.folder().isPresent()) {
         throw new IllegalArgumentException("--synthetic and --model exclude each other");
       }
-      return ModelWeights.synthetic(synthetic, scheme == null ? DEFAULT_SCHEME : scheme);
+      QuantScheme packed = scheme == null ? DEFAULT_SCHEME : scheme;
+      BenchSubject subject = BenchSubject.of(name(), ModelWeights.syntheticSizes(shape, packed));
+      return new Loading(subject, () -> Engine.synthetic(shape, packed, device, options));
     }
     if (scheme != null) {
       throw new IllegalArgumentException("--scheme needs --synthetic: a model has its own");
     }
-    return selection.open(host, folder -> ModelWeights.of(Checkpoint.open(folder)));
+    ModelWeights weights = selection.open(host, folder -> ModelWeights.of(Checkpoint.open(folder)));
+    return new Loading(
+        BenchSubject.of(name(), weights), () -> Engine.create(weights, device, options));
   }
 
   private String name() {

@@ -49,7 +49,11 @@ final class CudaEngine implements Engine {
   private long steps;
   private boolean closed;
 
-  private CudaEngine(ModelWeights weights, ModelOptions options, KernelCatalog catalog) {
+  private CudaEngine(
+      ModelWeights weights,
+      DeviceContents.Source source,
+      ModelOptions options,
+      KernelCatalog catalog) {
     device = catalog.device();
     config = weights.config();
     int sequences = options.sequences();
@@ -79,8 +83,8 @@ final class CudaEngine implements Engine {
     for (DeviceRange counter : work.counters()) {
       counter.fill(stream, (byte) 0);
     }
-    try (DeviceUpload upload = DeviceUpload.of(device, stream, planned.weightBytes())) {
-      model.upload(upload);
+    try (DeviceContents contents = source.begin(device, stream, planned.weightBytes())) {
+      model.fill(contents);
     }
     CudaKernels kernels = CudaKernels.load(catalog, config, planned.cache(), planned.stage());
     transformer =
@@ -106,17 +110,20 @@ final class CudaEngine implements Engine {
    * Makes an engine on a device.
    *
    * @param weights the model, not read any more once this returns
+   * @param source of what they hold
+   * @param options context and sequences
    * @param kernels of the device, which is closed with the engine, also when this fails
    * @param asked the device as the user names it
    */
   static CudaEngine create(
       ModelWeights weights,
+      DeviceContents.Source source,
       ModelOptions options,
       KernelCatalog kernels,
       dev.nibble.runtime.model.Device asked) {
     try {
       requireFit(weights, asked);
-      return new CudaEngine(weights, options, kernels);
+      return new CudaEngine(weights, source, options, kernels);
     } catch (RuntimeException | OutOfMemoryError e) {
       closeAfter(kernels.device(), e);
       throw e;

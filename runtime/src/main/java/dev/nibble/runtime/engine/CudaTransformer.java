@@ -135,14 +135,16 @@ final class CudaTransformer {
   /** As {@link #project}, for a decode step. */
   private void projectFew(DeviceBlock block, int rows) {
     if (areFew(block.queryKeyValue(), rows)) {
-      few.normed(
-          block.attentionNorm(),
-          block.queryKeyValue().getFirst().linear(),
-          rows,
-          Result.STORE_HALF,
-          work.qkv());
+      normedFew(block.attentionNorm(), block.queryKeyValue(), rows, work.qkv());
     } else {
       project(block, rows);
+    }
+  }
+
+  private void normedFew(DeviceNorm norm, List<Output> outputs, int rows, MatrixRows y) {
+    for (Output output : outputs) {
+      few.normed(
+          norm, output.linear(), rows, Result.STORE_HALF, y.from(output.column(), Short.BYTES));
     }
   }
 
@@ -155,21 +157,23 @@ final class CudaTransformer {
       return;
     }
     few.multiply(block.output(), work.attended(), rows, Result.ADD_FLOAT, work.residual());
-    Result result =
+    Result fused =
         switch (config.activation()) {
           case SILU -> Result.SWIGLU_HALF;
           case RELU -> Result.RELU_HALF;
-          case GELU -> Result.STORE_HALF;
+          case GELU -> null;
         };
-    few.normed(block.mlpNorm(), block.gateUp().getFirst().linear(), rows, result, work.mlp());
-    if (result == Result.STORE_HALF) {
+    if (fused != null && block.gateUp().size() == 1) {
+      few.normed(block.mlpNorm(), block.gateUp().getFirst().linear(), rows, fused, work.mlp());
+    } else {
+      normedFew(block.mlpNorm(), block.gateUp(), rows, work.mlp());
       kernels
           .activation()
           .launch(
               stream,
-              ActivationFunction.Kind.GELU,
+              activation(),
               work.mlp(),
-              null,
+              up(),
               rows,
               config.intermediateSize(),
               work.mlp(),
@@ -180,7 +184,7 @@ final class CudaTransformer {
   }
 
   private boolean areFew(List<Output> outputs, int rows) {
-    return outputs.size() == 1 && few.takes(outputs.getFirst().linear(), rows);
+    return outputs.stream().allMatch(output -> few.takes(output.linear(), rows));
   }
 
   /** Logits of a decode step's rows. */
@@ -306,19 +310,24 @@ final class CudaTransformer {
     read(block.output(), ActivationFunction.Kind.NONE, work.attended(), null, rows);
     multiply(block.output(), work.attended(), rows, Epilogue.ADD_FLOAT, work.residual());
     normed(block.mlpNorm(), block.gateUp(), rows, work.mlp());
-    MatrixRows up =
-        switch (config.activation()) {
-          case SILU -> work.mlp().from(DeviceModel.padded(config.intermediateSize()), Short.BYTES);
-          case RELU, GELU -> null;
-        };
-    ActivationFunction.Kind kind =
-        switch (config.activation()) {
-          case SILU -> ActivationFunction.Kind.SWIGLU;
-          case RELU -> ActivationFunction.Kind.RELU;
-          case GELU -> ActivationFunction.Kind.GELU;
-        };
-    read(block.down(), kind, work.mlp(), up, rows);
+    read(block.down(), activation(), work.mlp(), up(), rows);
     multiply(block.down(), work.mlp(), rows, Epilogue.ADD_FLOAT, work.residual());
+  }
+
+  private ActivationFunction.Kind activation() {
+    return switch (config.activation()) {
+      case SILU -> ActivationFunction.Kind.SWIGLU;
+      case RELU -> ActivationFunction.Kind.RELU;
+      case GELU -> ActivationFunction.Kind.GELU;
+    };
+  }
+
+  /** What the activation multiplies by, if anything. */
+  private @Nullable MatrixRows up() {
+    return switch (config.activation()) {
+      case SILU -> work.mlp().from(DeviceModel.padded(config.intermediateSize()), Short.BYTES);
+      case RELU, GELU -> null;
+    };
   }
 
   /** y = linears(norm(residual)). */

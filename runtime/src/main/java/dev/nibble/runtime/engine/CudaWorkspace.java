@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
 /** Device memory that a step works in. */
 final class CudaWorkspace {
   /** Logits held at once when a text is scored. */
-  private static final int LOGITS_BYTES = 64 << 20;
+  private static final int LOGITS_BYTES = 8 << 20;
 
   /** Strides are multiples of this, for loads of 16 bytes. */
   private static final int STRIDE_UNIT = 8;

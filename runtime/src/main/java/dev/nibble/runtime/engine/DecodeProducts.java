@@ -2,8 +2,12 @@ package dev.nibble.runtime.engine;
 
 import dev.nibble.runtime.cuda.DeviceRange;
 import dev.nibble.runtime.cuda.Stream;
+import dev.nibble.runtime.kernel.ActivationCodes;
+import dev.nibble.runtime.kernel.ActivationFunction;
+import dev.nibble.runtime.kernel.CodeRule;
 import dev.nibble.runtime.kernel.DenseGemv;
 import dev.nibble.runtime.kernel.DeviceWeights;
+import dev.nibble.runtime.kernel.InputTiler;
 import dev.nibble.runtime.kernel.MatrixRows;
 import dev.nibble.runtime.kernel.OutlierProduct;
 import dev.nibble.runtime.kernel.PackedGemv;
@@ -16,7 +20,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Products of the few tokens of a decode step with unquantized inputs: those of up to 4 tokens
+ * Products of the few tokens of a decode step. With unquantized inputs, those of up to 4 tokens
  * stream the weights and do the norm before and the function behind themselves. A token's result is
  * the same in every batch.
  */
@@ -33,29 +37,86 @@ final class DecodeProducts {
 
   /** Whether it does a linear for so many tokens. */
   boolean takes(DeviceLinear linear, int rows) {
-    return linear.rule() == null && rows <= Math.min(SkinnyGemm.MAX_TOKENS, DenseGemv.MAX_TOKENS);
+    return rows <= Math.min(SkinnyGemm.MAX_TOKENS, DenseGemv.MAX_TOKENS)
+        && (linear.rule() == null || linear.weights() instanceof DeviceWeights.Packed);
   }
 
   /** y = linear(norm(residual)), or what becomes of it. */
   void normed(DeviceNorm norm, DeviceLinear linear, int rows, Result result, MatrixRows y) {
+    CodeRule rule = linear.rule();
     // Columns kept at 16 bits are read from what the norm makes.
     PackedGemv.Norm fused =
-        linear.weights() instanceof DeviceWeights.Packed && !linear.keepsColumns()
+        linear.weights() instanceof DeviceWeights.Packed && rule == null && !linear.keepsColumns()
             ? norm.fused()
             : null;
-    if (fused == null) {
-      kernels
-          .norm()
-          .launch(stream, norm.weights(), work.residual(), 0, rows, work.normed(), null, null);
+    if (fused != null) {
+      multiply(linear, work.residual(), fused, rows, result, y);
+      return;
+    }
+    kernels
+        .norm()
+        .launch(
+            stream,
+            norm.weights(),
+            work.residual(),
+            0,
+            rows,
+            rule == null || linear.keepsColumns() ? work.normed() : null,
+            rule,
+            rule == null ? null : work.codes(linear.columns()));
+    if (rule == null) {
       multiply(linear, work.normed(), null, rows, result, y);
     } else {
-      multiply(linear, work.residual(), fused, rows, result, y);
+      multiplyCodes(linear, work.normed(), rows, result, y);
     }
   }
 
   /** y = linear(x), or what becomes of it. */
   void multiply(DeviceLinear linear, MatrixRows x, int rows, Result result, MatrixRows y) {
-    multiply(linear, x, null, rows, result, y);
+    CodeRule rule = linear.rule();
+    if (rule == null) {
+      multiply(linear, x, null, rows, result, y);
+      return;
+    }
+    kernels
+        .activation()
+        .launch(
+            stream,
+            ActivationFunction.Kind.NONE,
+            x,
+            null,
+            rows,
+            linear.columns(),
+            null,
+            rule,
+            work.codes(linear.columns()));
+    multiplyCodes(linear, x, rows, result, y);
+  }
+
+  /**
+   * Multiplies the codes.
+   *
+   * @param x what they were made of, which columns kept at 16 bits read
+   */
+  private void multiplyCodes(
+      DeviceLinear linear, MatrixRows x, int rows, Result result, MatrixRows y) {
+    List<Part> parts = parts(linear, result, y);
+    addKept(linear, x, rows, parts);
+    ActivationCodes codes = work.codes(linear.columns());
+    InputTiler.Tiled tiled = work.tiled(InputTiler.Kind.CODES, rows, linear.columns());
+    kernels.tiler().codes(stream, codes, tiled);
+    MatrixRows rowSums = linear.rowSums();
+    kernels
+        .skinny()
+        .multiply(
+            stream,
+            (DeviceWeights.Packed) linear.weights(),
+            tiled,
+            codes,
+            rowSums == null ? null : rowSums.data(),
+            work.sums(),
+            parts,
+            result);
   }
 
   private void multiply(

@@ -144,37 +144,36 @@ final class DeviceLinear {
   }
 
   /** Fills the memory. */
-  void upload(DeviceUpload upload) {
-    uploadKept(upload);
+  void fill(DeviceContents contents) {
+    fillKept(contents);
     long row = 0;
     long matrixAt = 0;
     long scalesAt = 0;
     for (Linear part : parts) {
       switch (part.weights()) {
         case WeightMatrix.Packed packed -> {
-          upload.send(
-              packed.qweight(), matrix.range().slice(matrixAt, packed.qweight().byteSize()));
-          matrixAt += packed.qweight().byteSize();
+          long bytes = packed.layout().qweightBytes();
+          contents.codes(packed, matrix.range().slice(matrixAt, bytes));
+          matrixAt += bytes;
           long count = packed.layout().scaleCount();
-          upload.send(
-              packed.scales(),
-              Objects.requireNonNull(scales).range().slice(2 * scalesAt, 2 * count));
-          MemorySegment codes = packed.zeros();
-          if (codes != null) {
-            upload.send(codes, Objects.requireNonNull(zeros).range().slice(scalesAt, count));
+          contents.scales(
+              packed,
+              Objects.requireNonNull(scales)
+                  .range()
+                  .slice(Short.BYTES * scalesAt, Short.BYTES * count));
+          if (zeros != null) {
+            contents.zeros(packed, zeros.range().slice(scalesAt, count));
           }
           scalesAt += count;
         }
         case WeightMatrix.Dense dense -> {
-          MemorySegment halves = halves(dense);
-          upload.send(halves, matrix.range().slice(matrixAt, halves.byteSize()));
-          matrixAt += halves.byteSize();
+          matrixAt += fillDense(contents, dense, matrixAt);
           long padding =
               parts.size() == 1
                   ? 0
                   : (paddedRows(part) - part.out()) * (long) columns * Short.BYTES;
           if (padding > 0) {
-            upload.send(
+            contents.send(
                 MemorySegment.ofArray(new byte[Math.toIntExact(padding)]),
                 matrix.range().slice(matrixAt, padding));
           }
@@ -184,7 +183,7 @@ final class DeviceLinear {
       if (bias != null) {
         float[] values = new float[parts.size() == 1 ? part.out() : paddedRows(part)];
         part.bias().ifPresent(b -> System.arraycopy(b, 0, values, 0, b.length));
-        upload.send(
+        contents.send(
             MemorySegment.ofArray(values),
             bias.range().slice(Float.BYTES * row, (long) Float.BYTES * values.length));
         row += values.length;
@@ -192,18 +191,26 @@ final class DeviceLinear {
     }
   }
 
-  private void uploadKept(DeviceUpload upload) {
+  private void fillKept(DeviceContents contents) {
     for (Kept columns : kept) {
       Linear.OutlierColumns source = parts.get(columns.part).outlierColumns().orElseThrow();
-      upload.send(source.weights().data(), columns.weights.range());
+      contents.dense(source.weights(), columns.weights.range());
     }
   }
 
-  /** A matrix as halves; what is 16 bits already stays where it is. */
-  static MemorySegment halves(WeightMatrix.Dense dense) {
-    if (dense.dtype() != DType.F32) {
-      return dense.data();
+  /** Rounds floats to halves; what is 16 bits already stays as it is. Returns the bytes filled. */
+  private long fillDense(DeviceContents contents, WeightMatrix.Dense dense, long at) {
+    long elements = Math.multiplyExact((long) dense.rows(), dense.columns());
+    DeviceRange target = matrix.range().slice(at, Short.BYTES * elements);
+    if (dense.dtype() == DType.F32) {
+      contents.send(halves(dense), target);
+    } else {
+      contents.dense(dense, target);
     }
+    return target.bytes();
+  }
+
+  private static MemorySegment halves(WeightMatrix.Dense dense) {
     short[] halves = new short[Math.multiplyExact(dense.rows(), dense.columns())];
     for (int i = 0; i < halves.length; i++) {
       halves[i] = Float.floatToFloat16(dense.data().get(FLOAT, (long) Float.BYTES * i));

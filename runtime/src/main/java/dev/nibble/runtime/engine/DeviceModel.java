@@ -151,14 +151,14 @@ final class DeviceModel {
   }
 
   /** Fills the memory. */
-  void upload(DeviceUpload upload) {
-    upload.send(source.embedding().data(), embedding.range());
+  void fill(DeviceContents contents) {
+    contents.dense(source.embedding(), embedding.range());
     source
         .positions()
-        .ifPresent(table -> upload.send(table.data(), Objects.requireNonNull(positions).range()));
-    vectors.upload(upload);
+        .ifPresent(table -> contents.dense(table, Objects.requireNonNull(positions).range()));
+    vectors.fill(contents);
     for (DeviceLinear linear : linears) {
-      linear.upload(upload);
+      linear.fill(contents);
     }
   }
 

@@ -1,5 +1,6 @@
 package dev.nibble.runtime.engine;
 
+import dev.nibble.quantizer.tensor.WeightMatrix;
 import dev.nibble.runtime.cuda.Device;
 import dev.nibble.runtime.cuda.DeviceRange;
 import dev.nibble.runtime.cuda.Event;
@@ -11,7 +12,7 @@ import java.lang.foreign.MemorySegment;
  * Streams bytes to a device through two pinned buffers: while one is on its way, the other is
  * filled. The driver never sees a mapped file, whose end might be gone.
  */
-final class DeviceUpload implements AutoCloseable {
+final class DeviceUpload implements DeviceContents {
   private static final int MOST_BYTES = 16 << 20;
   private static final int LEAST_BYTES = 4 << 10;
 
@@ -41,8 +42,9 @@ final class DeviceUpload implements AutoCloseable {
     return new DeviceUpload(device, stream, bytes);
   }
 
-  /** Copies to the start of a range; the source may change or go once this returns. */
-  void send(MemorySegment source, DeviceRange target) {
+  /** The source may change or go once this returns. */
+  @Override
+  public void send(MemorySegment source, DeviceRange target) {
     for (long at = 0; at < source.byteSize(); ) {
       if (filled == halfBytes) {
         turn();
@@ -53,6 +55,29 @@ final class DeviceUpload implements AutoCloseable {
       filled = Math.min(halfBytes, Math.ceilDiv(filled + length, 64) * 64);
       at += length;
     }
+  }
+
+  @Override
+  public void codes(WeightMatrix.Packed weights, DeviceRange target) {
+    send(weights.qweight(), target);
+  }
+
+  @Override
+  public void scales(WeightMatrix.Packed weights, DeviceRange target) {
+    send(weights.scales(), target);
+  }
+
+  @Override
+  public void zeros(WeightMatrix.Packed weights, DeviceRange target) {
+    MemorySegment zeros = weights.zeros();
+    if (zeros != null) {
+      send(zeros, target);
+    }
+  }
+
+  @Override
+  public void dense(WeightMatrix.Dense weights, DeviceRange target) {
+    send(weights.data(), target);
   }
 
   private void turn() {

@@ -51,9 +51,9 @@ final class DeviceVectors {
   }
 
   /** Fills the memory. */
-  void upload(DeviceUpload upload) {
+  void fill(DeviceContents contents) {
     for (Pending one : pending) {
-      upload.send(one.source, one.piece.range());
+      contents.send(one.source, one.piece.range());
     }
     pending.clear();
   }

@@ -1,5 +1,6 @@
 package dev.nibble.runtime.engine;
 
+import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.runtime.model.Device;
 import dev.nibble.runtime.model.ModelOptions;
 import dev.nibble.runtime.model.ModelWeights;
@@ -24,6 +25,23 @@ public interface Engine extends AutoCloseable {
    */
   static Engine create(ModelWeights weights, Device device, ModelOptions options) {
     return EngineChoice.create(weights, device, options);
+  }
+
+  /**
+   * Makes an engine with random weights, for measurements; a GPU makes its own.
+   *
+   * @param shape one of {@link ModelWeights#syntheticShapes}
+   * @param scheme what they are packed to
+   * @param device where to run
+   * @param options context, sequences, threads
+   * @return the engine
+   * @throws IllegalArgumentException if the shape is not known or the options do not fit it
+   * @throws dev.nibble.runtime.model.DeviceException if the device is absent or has too little
+   *     memory
+   * @throws dev.nibble.runtime.model.UnfitModelException if the device cannot run such a model
+   */
+  static Engine synthetic(String shape, QuantScheme scheme, Device device, ModelOptions options) {
+    return EngineChoice.synthetic(shape, scheme, device, options);
   }
 
   /**

@@ -1,5 +1,6 @@
 package dev.nibble.runtime.engine;
 
+import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.runtime.cuda.CudaDevices;
 import dev.nibble.runtime.cuda.CudaException;
 import dev.nibble.runtime.cuda.CudaStatus;
@@ -11,6 +12,7 @@ import dev.nibble.runtime.model.ModelOptions;
 import dev.nibble.runtime.model.ModelWeights;
 import dev.nibble.runtime.model.UnfitModelException;
 import java.util.List;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -24,39 +26,60 @@ final class EngineChoice {
   private EngineChoice() {}
 
   static Engine create(ModelWeights weights, Device device, ModelOptions options) {
+    return create(() -> weights, () -> weights, DeviceUpload::of, device, options);
+  }
+
+  static Engine synthetic(String shape, QuantScheme scheme, Device device, ModelOptions options) {
+    return create(
+        () -> ModelWeights.synthetic(shape, scheme),
+        () -> ModelWeights.syntheticSizes(shape, scheme),
+        SyntheticContents::of,
+        device,
+        options);
+  }
+
+  /**
+   * Makes an engine.
+   *
+   * @param onHost weights for the CPU
+   * @param planned weights for a GPU, whose contents come from {@code source}
+   */
+  private static Engine create(
+      Supplier<ModelWeights> onHost,
+      Supplier<ModelWeights> planned,
+      DeviceContents.Source source,
+      Device device,
+      ModelOptions options) {
     return switch (device) {
-      case Device.Cpu _ -> CpuEngine.create(weights, options);
-      case Device.Auto _ -> any(weights, options);
-      case Device.Cuda cuda -> cuda(weights, cuda, options);
+      case Device.Cpu _ -> CpuEngine.create(onHost.get(), options);
+      case Device.Auto _ -> {
+        // The CPU has its reason, which is said once.
+        try {
+          yield onDevice(planned.get(), source, new Device.Cuda(0), options);
+        } catch (DeviceException | UnfitModelException | CudaException e) {
+          LOG.warn("running on the CPU: {}", e.getMessage());
+          yield CpuEngine.create(onHost.get(), options);
+        }
+      }
+      case Device.Cuda cuda -> {
+        ModelWeights weights = planned.get();
+        try {
+          yield onDevice(weights, source, cuda, options);
+        } catch (RuntimeException | OutOfMemoryError e) {
+          weights.close();
+          throw e;
+        }
+      }
     };
   }
 
-  /** The CPU has its reason, which is said once. */
-  private static Engine any(ModelWeights weights, ModelOptions options) {
-    Device.Cuda first = new Device.Cuda(0);
-    try {
-      return onDevice(weights, first, options);
-    } catch (DeviceException | UnfitModelException | CudaException e) {
-      LOG.info("running on the CPU: {}", e.getMessage());
-      return CpuEngine.create(weights, options);
-    }
-  }
-
-  private static Engine cuda(ModelWeights weights, Device.Cuda device, ModelOptions options) {
-    try {
-      return onDevice(weights, device, options);
-    } catch (RuntimeException | OutOfMemoryError e) {
-      weights.close();
-      throw e;
-    }
-  }
-
   /** Makes the engine and closes the weights, which are on the device then. */
-  private static Engine onDevice(ModelWeights weights, Device.Cuda asked, ModelOptions options) {
+  private static Engine onDevice(
+      ModelWeights weights, DeviceContents.Source source, Device.Cuda asked, ModelOptions options) {
     String architecture = architecture(asked);
     var device = dev.nibble.runtime.cuda.Device.open(asked.index());
     Engine engine =
-        CudaEngine.create(weights, options, new KernelCatalog(device, architecture), asked);
+        CudaEngine.create(weights, source, options, new KernelCatalog(device, architecture), asked);
     weights.close();
     return engine;
   }

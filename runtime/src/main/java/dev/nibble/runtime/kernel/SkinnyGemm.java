@@ -1,11 +1,11 @@
 package dev.nibble.runtime.kernel;
 
-import dev.nibble.bindings.kernels.gemm_tile_h;
 import dev.nibble.bindings.kernels.skinny_args;
 import dev.nibble.bindings.kernels.skinny_h;
 import dev.nibble.bindings.kernels.x_split_args;
 import dev.nibble.bindings.kernels.x_split_h;
 import dev.nibble.quantizer.format.PackedLayout;
+import dev.nibble.runtime.cuda.DeviceProperties;
 import dev.nibble.runtime.cuda.DeviceRange;
 import dev.nibble.runtime.cuda.Dim3;
 import dev.nibble.runtime.cuda.Kernel;
@@ -18,35 +18,20 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Launches x_split and the skinny kernels: packed weights times up to 64 tokens of 16 bits, with
- * the result that {@link PackedGemv} has for each of them.
+ * Launches x_split and the skinny kernels: packed weights times up to 64 tokens, of 16 bits with
+ * the result that {@link PackedGemv} has for each of them, or of codes.
  */
 public final class SkinnyGemm {
   /** Most tokens of a launch. */
   public static final int MAX_TOKENS = skinny_h.SKINNY_MAX_TOKENS();
 
   private static final int VECTOR = 8;
-  private static final int RUN_OF_CHANNELS = 128;
   private static final int SHORTEST_RUN = 32;
   private static final int RUN_BYTES = 8;
-  private static final int STAGES_OF_BLOCK = PackedLayout.COLUMN_BLOCK / skinny_h.SKINNY_COLUMNS();
-  private static final int NARROWEST = 32;
-  private static final int NARROWEST_WGMMA = 16;
-
-  /** Columns of B up to which a multiprocessor has two blocks of a wgmma kernel. */
-  private static final int WIDEST_OF_TWO = 64;
-
-  /** Shared memory that the device keeps of each block. */
-  private static final int KEPT_BYTES = 1024;
-
-  private static final int GROUP_THREADS = 128;
-  private static final int ROWS_OF_TILE = 2 * PackedLayout.ROW_BLOCK;
   private static final int BYTES_OF_COUNTERS = 16;
 
   private final KernelCatalog kernels;
-  private final boolean wgmma;
-  private final int multiprocessors;
-  private final int mostShared;
+  private final SkinnyPlan.Target target;
   private final LaunchConfig.Start start;
   private final Map<String, Kernel> loaded = new HashMap<>();
   private @Nullable MemorySegment splitArgs;
@@ -59,9 +44,10 @@ public final class SkinnyGemm {
    */
   public SkinnyGemm(KernelCatalog kernels) {
     this.kernels = kernels;
-    wgmma = kernels.isHopper();
-    multiprocessors = kernels.device().properties().multiprocessors();
-    mostShared = kernels.device().properties().sharedBytesPerBlock();
+    DeviceProperties properties = kernels.device().properties();
+    target =
+        new SkinnyPlan.Target(
+            kernels.isHopper(), properties.multiprocessors(), properties.sharedBytesPerBlock());
     start = kernels.earliestStart();
   }
 
@@ -90,11 +76,7 @@ public final class SkinnyGemm {
    * @return bytes
    */
   public static long chainBytes(int tokens, int rows) {
-    return (long) skinny_h.SKINNY_CHAINS()
-        * Float.BYTES
-        * tiles(rows)
-        * ROWS_OF_TILE
-        * (width(NARROWEST_WGMMA, tokens) / 2);
+    return SkinnyPlan.chainBytes(tokens, rows);
   }
 
   /**
@@ -104,20 +86,7 @@ public final class SkinnyGemm {
    * @return bytes
    */
   public static long arrivalBytes(int rows) {
-    return tiles(rows) * BYTES_OF_COUNTERS;
-  }
-
-  private static long tiles(long rows) {
-    return Math.ceilDiv(rows, (long) ROWS_OF_TILE);
-  }
-
-  /** Columns of operand B of the kernel that takes so many tokens. */
-  private static int width(int narrowest, int tokens) {
-    int width = narrowest;
-    while (width < 2 * tokens) {
-      width *= 2;
-    }
-    return width;
+    return SkinnyPlan.tiles(rows) * BYTES_OF_COUNTERS;
   }
 
   /**
@@ -146,10 +115,6 @@ public final class SkinnyGemm {
     return tokens + (tokens & 1);
   }
 
-  private static int run(PackedLayout layout) {
-    return layout.groupSize() == 0 ? RUN_OF_CHANNELS : layout.groupSize();
-  }
-
   /**
    * Enqueues the splitting of inputs. Asynchronous with respect to the host.
    *
@@ -168,7 +133,7 @@ public final class SkinnyGemm {
       int tokens,
       Split split) {
     int columns = layout.columns();
-    Kernel kernel = kernel("x_split", "x_split_g" + run(layout));
+    Kernel kernel = kernel("x_split", "x_split_g" + SkinnyPlan.run(layout));
     MemorySegment struct = splitArgs;
     if (struct == null) {
       struct = kernel.newArguments(x_split_args.sizeof());
@@ -238,22 +203,9 @@ public final class SkinnyGemm {
       List<PackedGemv.Part> parts,
       PackedGemv.Result result) {
     PackedLayout layout = weights.layout();
-    if (tokens > MAX_TOKENS || parts.isEmpty() || parts.size() > 3) {
-      throw new IllegalArgumentException(parts.size() + " linears of " + tokens + " tokens");
-    }
-    boolean swiglu = result == PackedGemv.Result.SWIGLU_HALF;
-    Plan plan = plan(layout, tokens, swiglu);
-    Kernel kernel = kernel("skinny_w" + layout.bits(), plan.kernel);
-    MemorySegment struct = args;
-    if (struct == null) {
-      struct = kernel.newArguments(skinny_args.sizeof());
-      args = struct;
-    }
-    struct.fill((byte) 0);
-    StructPointers.set(struct, skinny_args.qweight$offset(), weights.codes().address());
-    StructPointers.set(struct, skinny_args.scales$offset(), weights.scales().address());
-    DeviceRange zeros = weights.zeros();
-    StructPointers.set(struct, skinny_args.zeros$offset(), zeros == null ? 0 : zeros.address());
+    SkinnyPlan plan = plan(layout, SkinnyPlan.Input.PARTS, tokens, parts, result);
+    Kernel kernel = kernel(image(layout), plan.kernel());
+    MemorySegment struct = fill(kernel, plan, weights, scratch, tokens, parts, result);
     StructPointers.set(
         struct,
         skinny_args.x$offset(),
@@ -266,6 +218,85 @@ public final class SkinnyGemm {
         struct,
         skinny_args.token_scales$offset(),
         split.scales.require("scales", (long) Float.BYTES * tokens));
+    skinny_args.run_stride(struct, even(tokens));
+    launch(stream, kernel, plan, struct);
+  }
+
+  /**
+   * Enqueues products with codes. Asynchronous with respect to the host.
+   *
+   * @param stream runs it
+   * @param weights of all parts, each padded to whole blocks of 64 rows
+   * @param x tiled codes
+   * @param codes that x was made of; their sums are those of the weights' groups
+   * @param rowSums float [padded rows], sums over the columns of scale (code - zero) of the
+   *     weights; null where the tokens' scales and zeros are folded into the weights'
+   * @param scratch for sums on their way
+   * @param parts the linears, in the order of their weights
+   * @param result what becomes of the products
+   */
+  public void multiply(
+      Stream stream,
+      DeviceWeights.Packed weights,
+      InputTiler.Tiled x,
+      ActivationCodes codes,
+      @Nullable DeviceRange rowSums,
+      Scratch scratch,
+      List<PackedGemv.Part> parts,
+      PackedGemv.Result result) {
+    PackedLayout layout = weights.layout();
+    int tokens = x.tokens();
+    if (x.kind() != InputTiler.Kind.CODES || x.columns() != layout.columns()) {
+      throw new IllegalArgumentException("inputs " + x + ", weights " + layout);
+    }
+    SkinnyPlan plan = plan(layout, SkinnyPlan.Input.CODES, tokens, parts, result);
+    Kernel kernel = kernel(image(layout), plan.kernel());
+    MemorySegment struct = fill(kernel, plan, weights, scratch, tokens, parts, result);
+    StructPointers.set(struct, skinny_args.x$offset(), x.require());
+    StructPointers.set(struct, skinny_args.sums$offset(), codes.requireSums(tokens));
+    if (rowSums != null) {
+      StructPointers.set(struct, skinny_args.token_scales$offset(), codes.requireScales(tokens));
+      StructPointers.set(struct, skinny_args.token_zeros$offset(), codes.requireZeros(tokens));
+      StructPointers.set(
+          struct,
+          skinny_args.row_sums$offset(),
+          rowSums.require("row sums", (long) Float.BYTES * layout.paddedRows()));
+    }
+    launch(stream, kernel, plan, struct);
+  }
+
+  private SkinnyPlan plan(
+      PackedLayout layout,
+      SkinnyPlan.Input input,
+      int tokens,
+      List<PackedGemv.Part> parts,
+      PackedGemv.Result result) {
+    if (tokens > MAX_TOKENS || parts.isEmpty() || parts.size() > 3) {
+      throw new IllegalArgumentException(parts.size() + " linears of " + tokens + " tokens");
+    }
+    return SkinnyPlan.of(target, layout, input, tokens, result == PackedGemv.Result.SWIGLU_HALF);
+  }
+
+  /** The struct, with all but the inputs. */
+  private MemorySegment fill(
+      Kernel kernel,
+      SkinnyPlan plan,
+      DeviceWeights.Packed weights,
+      Scratch scratch,
+      int tokens,
+      List<PackedGemv.Part> parts,
+      PackedGemv.Result result) {
+    PackedLayout layout = weights.layout();
+    MemorySegment struct = args;
+    if (struct == null) {
+      struct = kernel.newArguments(skinny_args.sizeof());
+      args = struct;
+    }
+    struct.fill((byte) 0);
+    StructPointers.set(struct, skinny_args.qweight$offset(), weights.codes().address());
+    StructPointers.set(struct, skinny_args.scales$offset(), weights.scales().address());
+    DeviceRange zeros = weights.zeros();
+    StructPointers.set(struct, skinny_args.zeros$offset(), zeros == null ? 0 : zeros.address());
     long padded = 0;
     for (int i = 0; i < parts.size(); i++) {
       padded += PackedGemv.paddedRows(parts.get(i));
@@ -278,12 +309,11 @@ public final class SkinnyGemm {
     skinny_args.columns(struct, layout.columns());
     skinny_args.tokens(struct, tokens);
     skinny_args.group_size(struct, layout.groupSize());
-    skinny_args.run_stride(struct, even(tokens));
     skinny_args.segment_count(struct, parts.size());
     skinny_args.epilogue(struct, PackedGemv.epilogue(result));
-    if (plan.xStages > 0) {
-      skinny_args.x_stages(struct, plan.xStages);
-      skinny_args.weight_stages(struct, plan.weightStages);
+    if (plan.xStages() > 0) {
+      skinny_args.x_stages(struct, plan.xStages());
+      skinny_args.weight_stages(struct, plan.weightStages());
       StructPointers.set(
           struct,
           skinny_args.chain_sums$offset(),
@@ -293,79 +323,18 @@ public final class SkinnyGemm {
           skinny_args.arrivals$offset(),
           scratch.arrivals.require("arrivals", arrivalBytes(layout.paddedRows())));
     }
+    return struct;
+  }
+
+  private void launch(Stream stream, Kernel kernel, SkinnyPlan plan, MemorySegment struct) {
     kernel.launch(
         stream,
-        new LaunchConfig(Dim3.of(plan.grid), Dim3.of(plan.threads), plan.sharedBytes, start),
+        new LaunchConfig(Dim3.of(plan.grid()), Dim3.of(plan.threads()), plan.sharedBytes(), start),
         struct);
   }
 
-  /** Without stages for the kernels that have theirs fixed. */
-  private record Plan(
-      String kernel, int grid, int threads, int sharedBytes, int xStages, int weightStages) {}
-
-  /** As skinny.h tells the launcher to. */
-  private Plan plan(PackedLayout layout, int tokens, boolean swiglu) {
-    if (wgmma && run(layout) == RUN_OF_CHANNELS) {
-      Plan plan = wgmmaPlan(layout, tokens);
-      if (plan.weightStages > 0) {
-        return plan;
-      }
-    }
-    int width = width(NARROWEST, tokens);
-    int blocks = layout.paddedRows() / skinny_h.SKINNY_ROWS();
-    return new Plan(
-        "skinny_w" + layout.bits() + "a16_n" + width,
-        swiglu ? blocks / 2 : blocks,
-        skinny_h.SKINNY_THREADS(),
-        sharedBytes(layout.bits(), width),
-        0,
-        0);
-  }
-
-  /** Blocks of a tile wait for each other: there are no more than the device runs at once. */
-  private Plan wgmmaPlan(PackedLayout layout, int tokens) {
-    int width = width(NARROWEST_WGMMA, tokens);
-    int blocks = width > WIDEST_OF_TWO ? 1 : 2;
-    int xBytes = width * (gemm_tile_h.GEMM_TILE_ROW_BYTES() + Integer.BYTES);
-    int weightBytes =
-        2 * PackedLayout.ROW_BLOCK * (PackedLayout.COLUMN_BLOCK / Byte.SIZE * layout.bits() + 12);
-    int room =
-        (mostShared + KEPT_BYTES) / blocks
-            - KEPT_BYTES
-            - skinny_h.SKINNY_STATIC_BYTES()
-            - skinny_h.SKINNY_ALIGNMENT();
-    int units = Math.toIntExact(ActivationCodes.codeStride(layout.columns()) / RUN_OF_CHANNELS);
-    int ofBlock = PackedLayout.COLUMN_BLOCK / RUN_OF_CHANNELS;
-    int xStages =
-        Math.min(units, Math.ceilDiv(units, skinny_h.SKINNY_CHAINS() * ofBlock) * ofBlock);
-    if (xStages > skinny_h.SKINNY_X_STAGES() || room - xStages * xBytes < 2 * weightBytes) {
-      xStages = skinny_h.SKINNY_FEW_X_STAGES();
-    }
-    int weightStages =
-        Math.clamp((room - xStages * xBytes) / weightBytes, 0, skinny_h.SKINNY_WEIGHT_STAGES());
-    int chains = skinny_h.SKINNY_CHAINS();
-    return new Plan(
-        "skinny_w" + layout.bits() + "a16_wgmma_n" + width,
-        Math.toIntExact(
-            Math.min(tiles(layout.paddedRows()), multiprocessors * blocks / chains) * chains),
-        GROUP_THREADS * (blocks == 1 ? 5 : 3),
-        skinny_h.SKINNY_ALIGNMENT() + xStages * xBytes + weightStages * weightBytes,
-        xStages,
-        weightStages);
-  }
-
-  /** As skinny.h says; for few tokens the faster way if a block may have what it needs. */
-  private int sharedBytes(int bits, int width) {
-    int codes = skinny_h.SKINNY_ROWS() * skinny_h.SKINNY_COLUMNS() / Byte.SIZE * bits;
-    int x = width * skinny_h.SKINNY_COLUMNS();
-    int scales = 3 * Float.BYTES * skinny_h.SKINNY_ROWS();
-    int runs = 16 * width;
-    int wide =
-        skinny_h.SKINNY_WIDE_STAGES() * (STAGES_OF_BLOCK * (codes + x) + scales + runs)
-            + skinny_h.SKINNY_EXCHANGE_BYTES();
-    return width == NARROWEST && wide <= mostShared
-        ? wide
-        : skinny_h.SKINNY_STAGES() * (codes + x + scales + runs);
+  private static String image(PackedLayout layout) {
+    return "skinny_w" + layout.bits();
   }
 
   private Kernel kernel(String image, String name) {
@@ -375,7 +344,9 @@ public final class SkinnyGemm {
           Kernel kernel = kernels.kernel(image, name);
           if (!image.equals("x_split")) {
             kernel.allowSharedBytes(
-                name.contains("wgmma") ? mostShared - skinny_h.SKINNY_STATIC_BYTES() : mostShared);
+                name.contains("wgmma")
+                    ? target.mostShared() - skinny_h.SKINNY_STATIC_BYTES()
+                    : target.mostShared());
           }
           return kernel;
         });

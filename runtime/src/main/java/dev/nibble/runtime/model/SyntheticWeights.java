@@ -32,7 +32,6 @@ import java.util.stream.IntStream;
  */
 final class SyntheticWeights {
   private static final long SEED = 0x6e6962626c65L;
-  private static final double UNIFORM_DEVIATION = Math.sqrt(12);
 
   private static final long ALIGNMENT = 64;
 
@@ -158,11 +157,12 @@ final class SyntheticWeights {
 
   /** F16 of random sign and mantissa and one exponent. */
   private WeightMatrix.Dense dense(int rows, int columns) {
-    int halfBias = 15;
-    long exponent = (halfBias - Math.round(Math.log(columns) / Math.log(2) / 2)) << 10;
     long everyHalf = 0x0001_0001_0001_0001L;
     MemorySegment data = allocate(2L * rows * columns);
-    fill(data, 0x83ff * everyHalf, exponent * everyHalf);
+    fill(
+        data,
+        Short.toUnsignedLong(SyntheticValues.RANDOM_OF_HALF) * everyHalf,
+        SyntheticValues.exponent(columns) * everyHalf);
     return new WeightMatrix.Dense(DType.F16, rows, columns, data);
   }
 
@@ -171,16 +171,14 @@ final class SyntheticWeights {
     MemorySegment codes = allocate(layout.qweightBytes());
     fill(codes, -1L, 0);
     MemorySegment scales = allocate(Math.multiplyExact(2L, layout.scaleCount()));
-    short scale =
-        Float.floatToFloat16((float) (UNIFORM_DEVIATION / ((1 << bits) * Math.sqrt(columns))));
     if (contents == Contents.RANDOM) {
-      fillShorts(scales, scale);
+      fillShorts(scales, SyntheticValues.scale(bits, columns));
     }
     MemorySegment zeros = null;
     if (!scheme.symmetric()) {
       zeros = allocate(layout.scaleCount());
       if (contents == Contents.RANDOM) {
-        zeros.fill((byte) (1 << (bits - 1)));
+        zeros.fill(SyntheticValues.zero(bits));
       }
     }
     return new WeightMatrix.Packed(layout, codes, scales, zeros);

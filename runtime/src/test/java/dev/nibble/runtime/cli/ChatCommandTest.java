@@ -69,6 +69,14 @@ class ChatCommandTest {
   }
 
   @Test
+  void absentGpusAreTold(@TempDir Path folder) throws IOException {
+    Invocation result =
+        Invocation.of("chat", "-m", chatModel(folder).toString(), "--device", "cuda:77");
+    assertEquals(ExitCode.UNAVAILABLE.number(), result.code());
+    assertTrue(result.err().contains("cuda:77"), result.err());
+  }
+
+  @Test
   void brokenTemplatesAreNamed(@TempDir Path folder) throws IOException {
     Path model = chatModel(folder);
     Files.writeString(folder.resolve("chat_template.jinja"), "{% for %}");

@@ -17,6 +17,7 @@ import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -99,8 +100,18 @@ class ExitCodeTest {
             ExitCode.NO_INPUT, List.of("quantize", "-m", missing, "-o", "x", "--scheme", "W4A16")),
         Arguments.of(ExitCode.NO_INPUT, List.of("perplexity", "-m", books, "--text", missing)),
         Arguments.of(ExitCode.BAD_INPUT, List.of("run", "-m", alice, "x")),
-        Arguments.of(
-            ExitCode.UNAVAILABLE, List.of("run", "-m", books, "--device", "cuda:77", "x")));
+        absent("run", "-m", books, "x"),
+        absent("perplexity", "-m", books, "--text", alice),
+        absent("logits", "-m", books, "--ids", "1,2", "-o", "x.npy"),
+        absent("bench", "-m", books),
+        absent("bench", "--synthetic", "books-8m"));
+  }
+
+  /** A GPU that no machine has. */
+  private static Arguments absent(String... args) {
+    List<String> all = new ArrayList<>(List.of(args));
+    all.addAll(1, List.of("--device", "cuda:77"));
+    return Arguments.of(ExitCode.UNAVAILABLE, all);
   }
 
   private static Arguments usage(String... args) {

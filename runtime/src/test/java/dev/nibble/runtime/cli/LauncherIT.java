@@ -2,8 +2,11 @@ package dev.nibble.runtime.cli;
 
 import static org.junit.jupiter.api.Assertions.assertAll;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.nibble.runtime.cuda.CudaDevices;
+import dev.nibble.runtime.cuda.CudaStatus;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
@@ -12,6 +15,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -20,6 +24,7 @@ import org.junit.jupiter.api.io.TempDir;
 class LauncherIT {
   private static final Path LAUNCHER = Invocation.ROOT.resolve("runtime/target/nibble/bin/nibble");
   private static final String BOOKS = Invocation.BOOKS.toString();
+  private static final String ON_THE_CPU = "WARN Engine - running on the CPU: [^\n]+\n";
   private static final int SIGINT = 2;
   private static final int TERMINATED = 128 + 15;
   private static final String PROMPT = "Once upon a time there was a little girl who";
@@ -54,9 +59,21 @@ class LauncherIT {
     return new String(stream.readAllBytes(), StandardCharsets.UTF_8);
   }
 
-  /** The first start makes the class cache, and says so. */
+  /** The first start makes the class cache, and says so; where there is no GPU that is said too. */
   private static String withoutNotice(String err) {
-    return err.replace("nibble: preparing fast starts, which happens once ...\n", "");
+    return err.replace("nibble: preparing fast starts, which happens once ...\n", "")
+        .replaceFirst(ON_THE_CPU, "");
+  }
+
+  @Test
+  void whyItIsTheCpuIsSaidInOneLine() throws Exception {
+    boolean gpu = CudaDevices.probe() instanceof CudaStatus.Ready;
+    Invocation result = run(Map.of(), "run", "-m", BOOKS, "-n", "1", PROMPT);
+    assertEquals(0, result.code(), result.err());
+    assertEquals("", withoutNotice(result.err()));
+    assertEquals(gpu, !Pattern.compile(ON_THE_CPU).matcher(result.err()).find(), result.err());
+    Invocation cpu = run(Map.of(), "run", "-m", BOOKS, "--device", "cpu", "-n", "1", PROMPT);
+    assertFalse(cpu.err().contains("CPU"), cpu.err());
   }
 
   @Test

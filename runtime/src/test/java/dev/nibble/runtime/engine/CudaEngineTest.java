@@ -33,6 +33,9 @@ class CudaEngineTest {
   /** A packed model with everything that methods add and a GPU takes. */
   private static final String PACKED = "packed";
 
+  /** Weights that the host never has. */
+  private static final String SYNTHETIC = "synthetic";
+
   @TempDir private static Path folder;
 
   @BeforeAll
@@ -43,11 +46,20 @@ class CudaEngineTest {
 
   private static CudaEngine engine(FakeDevice device, String model, ModelOptions options)
       throws IOException {
+    if (model.equals(SYNTHETIC)) {
+      return CudaEngine.create(
+          ModelWeights.syntheticSizes("books-8m", QuantScheme.parse("W3A8KV8H8")),
+          SyntheticContents::of,
+          options,
+          new KernelCatalog(device.open(), "sm_90a", _ -> new byte[] {1}),
+          Device.cuda(0));
+    }
     Path source =
         model.equals(PACKED) ? folder.resolve(PACKED) : TestModels.resource("tiny/" + model);
     try (ModelWeights weights = ModelWeights.of(Checkpoint.open(source))) {
       return CudaEngine.create(
           weights,
+          DeviceUpload::of,
           options,
           new KernelCatalog(device.open(), "sm_90a", _ -> new byte[] {1}),
           Device.cuda(0));
@@ -72,7 +84,7 @@ class CudaEngineTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"llama3", "qwen3", "opt", PACKED})
+  @ValueSource(strings = {"llama3", "qwen3", "opt", PACKED, SYNTHETIC})
   void everythingIsFreed(String model) throws IOException {
     FakeDevice device = FakeDevice.sound();
     useEverything(device, model);
@@ -141,7 +153,13 @@ class CudaEngineTest {
     device.setFreeBytes(1 << 20);
     DeviceException refusal =
         assertThrows(DeviceException.class, () -> engine(device, "llama3", OPTIONS));
-    assertTrue(refusal.getMessage().contains("use a smaller --context"), refusal.getMessage());
+    assertTrue(
+        refusal
+            .getMessage()
+            .matches(
+                "device cuda:0: needs \\d+\\.\\d\\d GiB \\(.*\\), 0\\.00 GiB are free;"
+                    + " use a smaller --context, .* KV4"),
+        refusal.getMessage());
     assertFalse(device.calls().contains("cuMemAlloc"), () -> device.calls().toString());
     assertEquals(List.of(), device.live());
   }
@@ -157,7 +175,7 @@ class CudaEngineTest {
       UnfitModelException refusal =
           assertThrows(
               UnfitModelException.class,
-              () -> CudaEngine.create(weights, OPTIONS, kernels, Device.cuda(0)));
+              () -> CudaEngine.create(weights, DeviceUpload::of, OPTIONS, kernels, Device.cuda(0)));
       assertTrue(refusal.getMessage().contains(".outlier_values"), refusal.getMessage());
     }
     assertEquals(List.of(), device.live());

@@ -83,7 +83,12 @@ class CudaTraceTest {
               System.getProperty("image", "sm_90a"),
               image -> image.name().getBytes(StandardCharsets.US_ASCII));
       try (CudaEngine engine =
-          CudaEngine.create(weights, new ModelOptions(64, SEQUENCES, 1), kernels, Device.cuda(0))) {
+          CudaEngine.create(
+              weights,
+              DeviceUpload::of,
+              new ModelOptions(64, SEQUENCES, 1),
+              kernels,
+              Device.cuda(0))) {
         run(engine, device, tokens, expected, noisy);
       }
     }
