@@ -2,12 +2,23 @@ package dev.nibble.runtime;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.nibble.quantizer.format.Checkpoint;
+import dev.nibble.quantizer.format.DType;
+import dev.nibble.quantizer.format.PackedChecksums;
+import dev.nibble.quantizer.format.SafetensorsWriter;
+import dev.nibble.quantizer.format.Tensor;
+import dev.nibble.quantizer.format.TensorInfo;
+import dev.nibble.quantizer.format.TensorNames;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Random;
 
 /**
@@ -17,6 +28,9 @@ import java.util.Random;
  */
 public final class RoundingNoise {
   private static final String EMBEDDING = "model.embed_tokens.weight";
+
+  /** The last bit of a half, for floats. */
+  private static final float HALF_ULP = 0x1p-11f;
 
   private RoundingNoise() {}
 
@@ -52,6 +66,55 @@ public final class RoundingNoise {
       bytes[i] = (byte) (bytes[i] ^ random.nextInt(2));
     }
     return true;
+  }
+
+  /** Writes the copy of a packed model, its codes as they are. */
+  public static void copyPacked(Path source, Path target, long seed) throws IOException {
+    Files.createDirectories(target);
+    for (String name : PackedChecksums.coveredFiles()) {
+      if (Files.exists(source.resolve(name))) {
+        Files.copy(source.resolve(name), target.resolve(name));
+      }
+    }
+    try (Checkpoint checkpoint = Checkpoint.open(source)) {
+      String embedding = TensorNames.of(checkpoint.config().architecture()).embedding().weight();
+      List<TensorInfo> infos = new ArrayList<>();
+      for (String name : checkpoint.names()) {
+        infos.add(checkpoint.info(name).orElseThrow());
+      }
+      try (SafetensorsWriter writer = SafetensorsWriter.createPacked(target, infos)) {
+        for (String name : checkpoint.names()) {
+          Tensor tensor = checkpoint.find(name).orElseThrow();
+          writer.write(
+              name, name.equals(embedding) ? disturbed(tensor, new Random(seed)) : tensor.data());
+        }
+        writer.finish();
+      }
+    }
+  }
+
+  private static MemorySegment disturbed(Tensor tensor, Random random) {
+    byte[] bytes = tensor.data().toArray(ValueLayout.JAVA_BYTE);
+    ByteBuffer data = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
+    boolean single = tensor.dtype() == DType.F32;
+    for (int i = 0; i < bytes.length; i += tensor.dtype().bytes()) {
+      if (single) {
+        data.putFloat(i, data.getFloat(i) * (1 + HALF_ULP * (2 * random.nextFloat() - 1)));
+      } else {
+        bytes[i] = (byte) (bytes[i] ^ random.nextInt(2));
+      }
+    }
+    return MemorySegment.ofArray(bytes);
+  }
+
+  /** Standard deviation of what one differs from the other by. */
+  public static double deviation(float[] expected, float[] found) {
+    double sum = 0;
+    for (int i = 0; i < expected.length; i++) {
+      double difference = found[i] - expected[i];
+      sum += difference * difference;
+    }
+    return Math.sqrt(sum / expected.length);
   }
 
   /** Squared error over squares. */

@@ -20,6 +20,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import java.util.stream.StreamSupport;
 
 /** Where the models and answers lie that tests compare with, and engines over them. */
@@ -137,5 +138,26 @@ public final class TestModels {
       }
     }
     return generated;
+  }
+
+  /** What a prompt greedily continues with, as the middle one of a batch of so many. */
+  public static int[] generateAmong(Engine engine, int[] prompt, int n, int count, long seed) {
+    Random random = new Random(seed);
+    Sequence[] batch = new Sequence[count];
+    int[] tokens = new int[count];
+    for (int i = 0; i < count; i++) {
+      batch[i] = engine.open(SamplingParameters.GREEDY);
+      int[] other = random.ints(1 + i % prompt.length, 0, engine.vocabSize()).toArray();
+      tokens[i] = engine.prefill(batch[i], i == count / 2 ? prompt : other);
+    }
+    int[] among = new int[n];
+    for (int i = 0; i < n; i++) {
+      among[i] = tokens[count / 2];
+      engine.step(batch, count, tokens);
+    }
+    for (Sequence sequence : batch) {
+      sequence.close();
+    }
+    return among;
   }
 }

@@ -1,5 +1,6 @@
 package dev.nibble.runtime.engine;
 
+import static dev.nibble.runtime.RoundingNoise.deviation;
 import static dev.nibble.runtime.RoundingNoise.error;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -21,7 +22,6 @@ import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -160,15 +160,6 @@ class CudaEngineGpuTest {
         new Request(source, target, QuantScheme.parse(scheme), Existing.KEEP, 2), Listener.SILENT);
   }
 
-  private static double deviation(float[] expected, float[] found) {
-    double sum = 0;
-    for (int i = 0; i < expected.length; i++) {
-      double difference = found[i] - expected[i];
-      sum += difference * difference;
-    }
-    return Math.sqrt(sum / expected.length);
-  }
-
   /**
    * Decode steps choose what the logits of the same tokens as a prompt say, wherever the two
    * largest are farther apart than a limit.
@@ -190,38 +181,21 @@ class CudaEngineGpuTest {
     }
   }
 
-  @Test
-  void packedSequencesAmongOthers() throws IOException {
+  @ParameterizedTest
+  @ValueSource(strings = {"W4A16g128", "W4A8g128", "W8A8", "W4A4Q4KV4", "W3A16g64H8"})
+  void packedSequencesAmongOthers(String scheme) throws IOException {
     Path packed = folder.resolve("packed");
-    quantize(TestModels.books8m(), packed, "W4A16g128");
+    quantize(TestModels.books8m(), packed, scheme);
     int[] prompt = text(17);
     try (Engine engine = gpu(packed, new ModelOptions(256, 64, 0))) {
       int[] alone = TestModels.generate(engine, SamplingParameters.GREEDY, prompt, 40);
       for (int count : new int[] {2, 3, 4, 5, 8, 33, 64}) {
-        assertArrayEquals(alone, among(engine, prompt, count), "among " + count);
+        assertArrayEquals(
+            alone,
+            TestModels.generateAmong(engine, prompt, alone.length, count, SEED),
+            scheme + " among " + count);
       }
     }
-  }
-
-  /** What a prompt continues with in a batch of so many. */
-  private static int[] among(Engine engine, int[] prompt, int count) {
-    Random random = new Random(SEED);
-    Sequence[] batch = new Sequence[count];
-    int[] tokens = new int[count];
-    for (int i = 0; i < count; i++) {
-      batch[i] = engine.open(SamplingParameters.GREEDY);
-      tokens[i] =
-          engine.prefill(batch[i], i == count / 2 ? prompt : random.ints(1 + i, 0, 8192).toArray());
-    }
-    int[] among = new int[40];
-    for (int i = 0; i < among.length; i++) {
-      among[i] = tokens[count / 2];
-      engine.step(batch, count, tokens);
-    }
-    for (Sequence sequence : batch) {
-      sequence.close();
-    }
-    return among;
   }
 
   @Test
@@ -234,8 +208,35 @@ class CudaEngineGpuTest {
         assertArrayEquals(
             alone, TestModels.generate(engine, SamplingParameters.GREEDY, prompt, 40));
       }
-      assertArrayEquals(alone, among(engine, prompt, 64), "-Dtests.seed=" + SEED);
+      assertArrayEquals(
+          alone,
+          TestModels.generateAmong(engine, prompt, alone.length, 64, SEED),
+          "-Dtests.seed=" + SEED);
     }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"W16A16", "W4A16g128", "W3A8symH8"})
+  void syntheticModelsAreTheSameEachTime(String name) throws IOException {
+    QuantScheme scheme = QuantScheme.parse(name);
+    int[] tokens = text(33);
+    float[] first;
+    try (Engine engine =
+        Engine.synthetic("books-8m", scheme, Device.cuda(0), ModelOptions.DEFAULT)) {
+      first = TestModels.logits(engine, tokens);
+    }
+    try (Engine engine =
+        Engine.synthetic("books-8m", scheme, Device.cuda(0), ModelOptions.DEFAULT)) {
+      assertArrayEquals(first, TestModels.logits(engine, tokens));
+    }
+    try (Engine cpu = Engine.synthetic("books-8m", scheme, Device.cpu(), ModelOptions.DEFAULT)) {
+      float[] host = TestModels.logits(cpu, tokens);
+      assertEquals(1, size(host) / size(first), 0.3);
+    }
+  }
+
+  private static double size(float[] logits) {
+    return deviation(new float[logits.length], logits);
   }
 
   @Test
@@ -244,10 +245,14 @@ class CudaEngineGpuTest {
         Sequence sequence = engine.open(SamplingParameters.GREEDY)) {
       Sequence[] batch = {sequence};
       int[] token = {engine.prefill(sequence, text(17))};
-      steps(engine, batch, token);
-      long before = THREADS.getCurrentThreadAllocatedBytes();
-      steps(engine, batch, token);
-      assertEquals(0, THREADS.getCurrentThreadAllocatedBytes() - before);
+      long allocated = Long.MAX_VALUE;
+      // Until it is compiled, a step may.
+      for (int round = 0; round < 20 && allocated > 0; round++) {
+        long before = THREADS.getCurrentThreadAllocatedBytes();
+        steps(engine, batch, token);
+        allocated = THREADS.getCurrentThreadAllocatedBytes() - before;
+      }
+      assertEquals(0, allocated);
     }
   }
 
