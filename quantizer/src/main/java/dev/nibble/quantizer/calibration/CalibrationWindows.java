@@ -52,6 +52,9 @@ public record CalibrationWindows(List<int[]> windows, int context, String sha256
       throw new IllegalArgumentException(
           samples + " samples of " + context + " tokens: expected at least 1 of 2");
     }
+    if (Files.isDirectory(file)) {
+      throw new ModelFormatException(file, "text", "expected a text file, found a folder");
+    }
     if (Files.size(file) > MAX_BYTES) {
       throw new ModelFormatException(
           file, "text", "expected at most " + MAX_BYTES + " bytes, found " + Files.size(file));

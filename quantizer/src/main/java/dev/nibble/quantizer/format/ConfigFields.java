@@ -37,6 +37,11 @@ final class ConfigFields {
     return find(name).isPresent();
   }
 
+  /** Whether the field is written out, if only as null. */
+  boolean mentions(String name) {
+    return node.has(name);
+  }
+
   /** An integer from 1 to a limit. */
   int size(String name, int limit) throws ModelFormatException {
     return (int) integer(name, 1, limit);

@@ -28,6 +28,9 @@ final class ConfigReader {
   private static final int MAX_LAYERS = 4096;
   private static final int MAX_HEAD_DIM = 128;
 
+  /** Of Mistral, and of Qwen where windows are used. */
+  private static final int DEFAULT_WINDOW = 4096;
+
   /** Fields that say how a model is trained, sampled, stored or printed, not what it computes. */
   private static final Set<String> HARMLESS =
       Set.of(
@@ -240,14 +243,16 @@ final class ConfigReader {
         qwen ? fields.flag("use_sliding_window", false) : architecture == Architecture.MISTRAL;
     int window = 0;
     int firstLayer = 0;
+    if (qwen || used) {
+      // Null says that there is none; a config without the field means the classes' default.
+      int absent = fields.mentions("sliding_window") ? 0 : DEFAULT_WINDOW;
+      window = fields.size("sliding_window", Integer.MAX_VALUE, absent);
+    }
     if (qwen) {
-      window = fields.size("sliding_window", Integer.MAX_VALUE, used ? 4096 : 0);
       firstLayer =
           fields.has("max_window_layers")
               ? (int) fields.integer("max_window_layers", 0, Integer.MAX_VALUE)
               : 28;
-    } else if (used) {
-      window = fields.size("sliding_window", Integer.MAX_VALUE, 0);
     }
     if (!used) {
       window = 0;

@@ -11,8 +11,11 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.util.Arrays;
 
-/** Opening and reading of the files of a model folder, with errors that name the file. */
-final class ModelFile {
+/**
+ * Opening and reading of the files of a model folder, with errors that name the file. For the
+ * readers of this project; users of the library have no need of it.
+ */
+public final class ModelFile {
   private static final byte[] LFS_POINTER =
       "version https://git-lfs.github.com/spec/".getBytes(StandardCharsets.US_ASCII);
 
@@ -20,14 +23,28 @@ final class ModelFile {
 
   /** Opens a file for reading; anything that is not a regular file is refused, pipes included. */
   static FileChannel open(Path file) throws IOException {
-    if (!Files.readAttributes(file, BasicFileAttributes.class).isRegularFile()) {
-      throw new ModelFormatException(file, "file", "expected a regular file");
-    }
+    requireRegular(file);
     return FileChannel.open(file, StandardOpenOption.READ);
   }
 
-  /** Reads a whole small file. */
-  static byte[] read(Path file, int limitBytes) throws IOException {
+  /** Refuses what is not a regular file: opening a pipe would wait for its writer. */
+  static void requireRegular(Path file) throws IOException {
+    if (!Files.readAttributes(file, BasicFileAttributes.class).isRegularFile()) {
+      throw new ModelFormatException(file, "file", "expected a regular file");
+    }
+  }
+
+  /**
+   * Reads a whole small file.
+   *
+   * @param file the file
+   * @param limitBytes most bytes it may have
+   * @return its bytes
+   * @throws ModelFormatException if it is larger, no regular file, or a Git LFS pointer
+   * @throws java.nio.file.NoSuchFileException if there is none
+   * @throws IOException if reading fails
+   */
+  public static byte[] read(Path file, int limitBytes) throws IOException {
     try (FileChannel channel = open(file)) {
       long size = channel.size();
       if (size > limitBytes) {

@@ -159,6 +159,7 @@ public final class PackedFolderWriter implements AutoCloseable {
   }
 
   private static void copy(Path from, Path to) throws IOException {
+    ModelFile.requireRegular(from);
     Files.copy(from, to);
     try (FileChannel channel = FileChannel.open(to, StandardOpenOption.WRITE)) {
       channel.force(true);

@@ -1,6 +1,7 @@
 package dev.nibble.quantizer.format;
 
 import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonLocation;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.StreamReadConstraints;
@@ -18,6 +19,7 @@ import java.nio.charset.CoderResult;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
  * JSON of model files: UTF-8, one object, no duplicate keys, bounded depth and lengths. For the
@@ -128,8 +130,18 @@ public final class StrictJson {
    * @return the error, to be thrown
    */
   public static ModelFormatException broken(Path file, String field, JsonProcessingException e) {
-    String place = e.getLocation() == null ? "" : " at byte " + e.getLocation().getByteOffset();
-    return new ModelFormatException(file, field, e.getOriginalMessage() + place, e);
+    // Jackson adds where an object began, in words about its own settings.
+    String problem = e.getOriginalMessage().replaceFirst(" \\(start marker at .*\\)$", "");
+    return new ModelFormatException(file, field, problem + place(e.getLocation()), e);
+  }
+
+  private static String place(@Nullable JsonLocation location) {
+    if (location == null) {
+      return "";
+    }
+    return location.getByteOffset() >= 0
+        ? " at byte " + location.getByteOffset()
+        : " at line " + location.getLineNr() + ", column " + location.getColumnNr();
   }
 
   private static String start(byte[] utf8) {

@@ -126,7 +126,8 @@ final class BytePairTokenizer implements Tokenizer {
 
   @Override
   public String decodeAsReference(int[] ids) {
-    return decode(ids, decoding.stream(id -> text(id, specialTexts)));
+    return decode(
+        ids, decoding.stream(id -> text(id, specialTexts), TokenDecoding.BrokenRun.AS_A_WHOLE));
   }
 
   private static String decode(int[] ids, StreamingDecoder decoder) {
@@ -139,7 +140,7 @@ final class BytePairTokenizer implements Tokenizer {
 
   @Override
   public StreamingDecoder newDecoder() {
-    return decoding.stream(id -> text(id, Map.of()));
+    return decoding.stream(id -> text(id, Map.of()), TokenDecoding.BrokenRun.IN_PART);
   }
 
   private @Nullable String text(int id, Map<Integer, String> silent) {

@@ -1,5 +1,10 @@
 package dev.nibble.quantizer.tokenizer;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import java.io.ByteArrayOutputStream;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
 import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -16,30 +21,36 @@ enum TokenDecoding {
   /** U+2581 is a space. */
   METASPACE;
 
+  /** What becomes of a run of byte tokens that is not UTF-8. */
+  enum BrokenRun {
+    /** U+FFFD for its broken bytes, as in SentencePiece, so that characters show as they come. */
+    IN_PART,
+    /** U+FFFD for all its bytes, as the reference has it. */
+    AS_A_WHOLE
+  }
+
   /**
    * A decoder for one stream.
    *
    * @param texts the text of an id, null for one that decodes to nothing
    */
-  Tokenizer.StreamingDecoder stream(IntFunction<@Nullable String> texts) {
-    return new Stream(this, texts);
+  Tokenizer.StreamingDecoder stream(IntFunction<@Nullable String> texts, BrokenRun brokenRun) {
+    return new Stream(this, texts, brokenRun);
   }
 
-  /**
-   * Byte tokens: the reference turns a whole run of them into U+FFFD if any part of it is broken.
-   * Here only the broken part is, as in SentencePiece; otherwise a stream could not show a
-   * character before the run has ended.
-   */
   private static final class Stream implements Tokenizer.StreamingDecoder {
     private final TokenDecoding decoding;
     private final IntFunction<@Nullable String> texts;
     private final StringBuilder out = new StringBuilder();
     private final Utf8Assembler bytes;
+    private final BrokenRun brokenRun;
+    private final ByteArrayOutputStream run = new ByteArrayOutputStream();
     private boolean first = true;
 
-    Stream(TokenDecoding decoding, IntFunction<@Nullable String> texts) {
+    Stream(TokenDecoding decoding, IntFunction<@Nullable String> texts, BrokenRun brokenRun) {
       this.decoding = decoding;
       this.texts = texts;
+      this.brokenRun = brokenRun;
       bytes =
           new Utf8Assembler(
               decoding == BYTE_LEVEL
@@ -61,11 +72,13 @@ enum TokenDecoding {
         }
         case SENTENCE_PIECE, SENTENCE_PIECE_STRIPPED -> {
           int value = SentencePieceModel.byteOf(token);
-          if (value >= 0) {
-            bytes.append((byte) value, out);
-          } else {
-            bytes.flush(out);
+          if (value < 0) {
+            endRun();
             out.append(token.replace(SentencePieceTokenizer.SPACE_SYMBOL, ' '));
+          } else if (brokenRun == BrokenRun.AS_A_WHOLE) {
+            run.write(value);
+          } else {
+            bytes.append((byte) value, out);
           }
         }
         case METASPACE_PREFIXED, METASPACE -> {
@@ -79,8 +92,20 @@ enum TokenDecoding {
 
     @Override
     public String finish() {
-      bytes.flush(out);
+      endRun();
       return take();
+    }
+
+    private void endRun() {
+      bytes.flush(out);
+      if (run.size() > 0) {
+        try {
+          out.append(UTF_8.newDecoder().decode(ByteBuffer.wrap(run.toByteArray())));
+        } catch (CharacterCodingException e) {
+          out.repeat('\uFFFD', run.size());
+        }
+        run.reset();
+      }
     }
 
     private String take() {

@@ -1,9 +1,8 @@
 package dev.nibble.quantizer.tokenizer;
 
+import dev.nibble.quantizer.format.ModelFile;
 import dev.nibble.quantizer.format.ModelFormatException;
 import java.io.IOException;
-import java.io.InputStream;
-import java.nio.file.Files;
 import java.nio.file.Path;
 
 /** What a tokenizer file may cost, so that a hostile one is refused before it is believed. */
@@ -20,14 +19,7 @@ final class TokenizerLimits {
 
   /** All bytes of a file that is no larger than {@link #MAX_FILE_BYTES}. */
   static byte[] read(Path file) throws IOException {
-    try (InputStream in = Files.newInputStream(file)) {
-      byte[] bytes = in.readNBytes(MAX_FILE_BYTES + 1);
-      if (bytes.length > MAX_FILE_BYTES) {
-        throw new ModelFormatException(
-            file, "size", "a tokenizer file of more than " + MAX_FILE_BYTES + " bytes");
-      }
-      return bytes;
-    }
+    return ModelFile.read(file, MAX_FILE_BYTES);
   }
 
   /** Refuses a token text that is empty or too long. */

@@ -227,6 +227,34 @@ class ConfigReaderTest {
   }
 
   @Test
+  void aMissingWindowIsTheClassesDefaultButNullIsNone() throws Exception {
+    String mistral =
+        """
+        {"model_type": "mistral", "hidden_size": 64, "intermediate_size": 128,
+         "max_position_embeddings": 32768, "num_attention_heads": 2, "num_hidden_layers": 2,
+         "num_key_value_heads": 1, "vocab_size": 100}
+        """;
+    assertEquals(List.of(4096, 4096), read(mistral).slidingWindows());
+    assertEquals(
+        List.of(0, 0),
+        read(with(mistral, ", \"sliding_window\": null, \"vocab_size\"")).slidingWindows());
+    assertEquals(
+        List.of(0, 0, 4096, 4096),
+        read(QWEN.replace("\"sliding_window\": 32, ", "")).slidingWindows());
+    assertEquals(
+        List.of(0, 0, 0, 0),
+        read(QWEN.replace("\"sliding_window\": 32", "\"sliding_window\": null")).slidingWindows());
+  }
+
+  @Test
+  void saysWhereJsonBreaks() throws Exception {
+    refused("{\"a\": [", "config.json: JSON: ");
+    ModelFormatException e = assertThrows(ModelFormatException.class, () -> read("{\n \"a\": [1"));
+    assertTrue(String.valueOf(e.getMessage()).contains("line 2"), e.getMessage());
+    assertTrue(!String.valueOf(e.getMessage()).contains("REDACTED"), e.getMessage());
+  }
+
+  @Test
   void layerTypesDecideBeforeTheLayersIndex() throws Exception {
     String types =
         ", \"layer_types\": [\"sliding_attention\", \"full_attention\", \"full_attention\","

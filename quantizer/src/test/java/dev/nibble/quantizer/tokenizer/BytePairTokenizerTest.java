@@ -90,6 +90,21 @@ class BytePairTokenizerTest {
     TokenizerAsserts.assertStreams(tokenizer, ids);
   }
 
+  @Test
+  void theReferenceReplacesAWholeRunOfBytesOfWhichOneIsBroken() throws IOException {
+    Tokenizer tokenizer = open("prepend");
+    int[] ids = {
+      tokenizer.id("<0x41>").orElseThrow(),
+      tokenizer.id("<0xE2>").orElseThrow(),
+      tokenizer.id("a").orElseThrow(),
+      tokenizer.id("<0xC3>").orElseThrow(),
+      tokenizer.id("<0xA9>").orElseThrow()
+    };
+    assertEquals("\uFFFD\uFFFDa\u00E9", tokenizer.decodeAsReference(ids));
+    assertEquals("A\uFFFDa\u00E9", tokenizer.decode(ids));
+    TokenizerAsserts.assertStreams(tokenizer, ids);
+  }
+
   @ParameterizedTest
   @CsvSource(
       quoteCharacter = '"',

@@ -132,6 +132,22 @@ class DamagedTokenizerTest {
     assertThrows(ModelFormatException.class, () -> TokenizerJson.read(file, bos));
   }
 
+  /** A folder stands for whatever is no file, pipes included, which would make a reader wait. */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "tokenizer.json",
+        "tokenizer.model",
+        "tokenizer_config.json",
+        "special_tokens_map.json"
+      })
+  void refusesWhatIsNoFile(String name) throws IOException {
+    Path file = Files.createDirectory(folder.resolve(name));
+    ModelFormatException e =
+        assertThrows(ModelFormatException.class, () -> TokenizerFiles.open(folder));
+    assertEquals(file + ": file: expected a regular file", e.getMessage());
+  }
+
   @Test
   void saysWhatIsMissing() {
     NoSuchFileException e =
