@@ -8,7 +8,11 @@ import java.util.Arrays;
  * threads changes no bit. Needs the Vector API. One thread drives an instance.
  */
 public final class FloatGemm {
+  /** Rows of an item at most. */
   private static final int ROWS = 64;
+
+  /** Items a thread should have, so that none waits for long. */
+  private static final int ITEMS = 4;
 
   private final WorkerThreads workers;
   private final FloatPanels panels = new FloatPanels();
@@ -58,13 +62,14 @@ public final class FloatGemm {
     check(a, b, c);
     panels.reset(b.rows(), b.columns());
     workers.run(panels.panels(), (from, to, worker) -> panels.pack(b, from, to));
+    int share = Math.ceilDiv(c.rows(), ITEMS * workers.threads());
+    int rows = Math.min(ROWS, Math.ceilDiv(share, GemmKernel.TILE) * GemmKernel.TILE);
     workers.run(
-        Math.ceilDiv(c.rows(), ROWS),
+        Math.ceilDiv(c.rows(), rows),
         (from, to, worker) -> {
-          for (int block = from; block < to; block++) {
-            int first = block * ROWS;
-            int end = Math.min(first + ROWS, c.rows());
-            panels.addProduct(a, c, first, end, c.columns(), scratch[worker]);
+          for (int item = from; item < to; item++) {
+            int end = Math.min((item + 1) * rows, c.rows());
+            panels.addProduct(a, c, item * rows, end, c.columns(), scratch[worker]);
           }
         });
   }
