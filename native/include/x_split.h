@@ -29,8 +29,8 @@ struct x_split_args {
   // A tiled int8 matrix (gemm_tile.h) of 2 tokens rows, each token's high and then its low parts;
   // 128-byte aligned. Rows of its padding are not written.
   int8_t* parts;
-  // [padded columns / run][run_stride] pairs of an fp32 scale and the int32 sum of the integers;
-  // 16-byte aligned.
+  // [padded columns / run][run_stride] pairs of an fp32 scale and the int32 sum of the integers, zeros
+  // for the token after the last; 16-byte aligned.
   void* runs;
   // [tokens]; 1 without a norm.
   float* token_scales;

@@ -39,9 +39,11 @@ __device__ __forceinline__ void x_split(const x_split_args& args) {
       *reinterpret_cast<uint2*>(args.parts + nibble_tiled_offset(rows, 2 * token + 1, first, 1)) =
           parts.low;
       if (first % kRun == 0) {
-        static_cast<float2*>(args.runs)[static_cast<int64_t>(first / kRun) * args.run_stride +
-                                        token] =
-            make_float2(parts.scale, __int_as_float(parts.sum));
+        float2* const run = static_cast<float2*>(args.runs) +
+                            static_cast<int64_t>(first / kRun) * args.run_stride + token;
+        *run = make_float2(parts.scale, __int_as_float(parts.sum));
+        // Tokens are read in pairs.
+        if (token + 1 == gridDim.x && token + 1 < args.run_stride) run[1] = make_float2(0.0f, 0.0f);
       }
     }
   }

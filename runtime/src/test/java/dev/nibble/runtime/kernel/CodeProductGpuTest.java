@@ -5,26 +5,34 @@ import dev.nibble.quantizer.tensor.QuantizedActivations;
 import dev.nibble.runtime.cuda.DeviceRange;
 import dev.nibble.runtime.cuda.Element;
 import dev.nibble.runtime.kernel.CodeRule.Range;
+import dev.nibble.runtime.kernel.PackedGemv.Part;
+import dev.nibble.runtime.kernel.PackedGemv.Result;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** gemm with codes of activations, as integers and as halves. */
+/** gemm and skinny with codes of activations; gemm as integers and as halves. */
 @KernelTest
 class CodeProductGpuTest {
   private static final double LIMIT = 1e-5;
   private static final int[][] SHAPES = {{5, 7}, {33, 129}, {64, 512}, {65, 641}, {129, 1087}};
+  private static final int FINER_ROWS = 33;
   private static final int[][] TRACED_SHAPES = {{65, 641}};
-  private static final int[] TOKENS = {1, 2, 3, 8, 15, 17, 64, 127, 129, 300};
+  private static final int[] TOKENS = {1, 2, 3, 8, 15, 17, 64, 127, 129};
   private static final int[] TRACED_TOKENS = {3, 65};
+
+  private static final int[] FEW = {1, 2, 3, 5, 8, 15, 16, 17, 32, 33, 64};
+  private static final int[] TRACED_FEW = {3, 17, 40};
 
   private static GpuFixture gpu;
   private static LargeGemm gemm;
+  private static SkinnyGemm skinny;
   private static InputTiler tiler;
   private static ActivationQuantizer quantizer;
 
@@ -32,6 +40,7 @@ class CodeProductGpuTest {
   static void open() {
     gpu = GpuFixture.open(CodeProductGpuTest.class);
     gemm = new LargeGemm(gpu.kernels());
+    skinny = new SkinnyGemm(gpu.kernels());
     tiler = new InputTiler(gpu.kernels());
     quantizer = new ActivationQuantizer(gpu.kernels());
   }
@@ -48,7 +57,8 @@ class CodeProductGpuTest {
     for (int[] shape : gpu.isTraced() ? TRACED_SHAPES : SHAPES) {
       TestWeights weights = TestWeights.packed(gpu, random, form, shape[0], shape[1]);
       DeviceRange sums = gpu.floats(weights.rowSums());
-      for (int bits : new int[] {8, 6, 4}) {
+      // The kernels are the same for all bits.
+      for (int bits : shape[0] == FINER_ROWS ? new int[] {8, 6, 4} : new int[] {8}) {
         int[] counts = gpu.isTraced() ? TRACED_TOKENS : TOKENS;
         int most = counts[counts.length - 1];
         float[] x = GpuFixture.halfGaussian(random, most * shape[1]);
@@ -96,7 +106,7 @@ class CodeProductGpuTest {
   void wideTiles(String form, int rows) {
     Random random = GpuFixture.random();
     int tokens = 250;
-    int columns = 161;
+    int columns = 129;
     TestWeights weights = TestWeights.packed(gpu, random, form, rows, columns);
     int group = weights.packed().layout().groupSize();
     int groupColumns = group == 0 ? columns : group;
@@ -123,6 +133,71 @@ class CodeProductGpuTest {
         : List.of(InputTiler.Kind.CODES_TO_HALVES, InputTiler.Kind.CODES);
   }
 
+  @ParameterizedTest
+  @MethodSource("dev.nibble.runtime.kernel.TestWeights#packedForms")
+  void codesOfFewTokens(String form) {
+    Random random = GpuFixture.random();
+    int[] counts = gpu.isTraced() ? TRACED_FEW : FEW;
+    int most = counts[counts.length - 1];
+    for (int[] shape : gpu.isTraced() ? TRACED_SHAPES : SHAPES) {
+      int columns = shape[1];
+      TestWeights weights = TestWeights.packed(gpu, random, form, shape[0], columns);
+      PackedLayout layout = weights.packed().layout();
+      int groupColumns = layout.groupSize() == 0 ? columns : layout.groupSize();
+      DeviceRange sums = gpu.floats(Arrays.copyOf(weights.rowSums(), layout.paddedRows()));
+      float[] x = GpuFixture.halfGaussian(random, most * columns);
+      TestCodes.Rule rule = TestCodes.Rule.of(random, 8, Range.ASYMMETRIC, columns, 0);
+      float[] folded = weights.product(TestCodes.of(x, columns, groupColumns, rule).values());
+      float[] y =
+          weights.product(x, new QuantizedActivations(8, false, most, columns, groupColumns));
+      ActivationCodes codes = TestCodes.room(gpu, most, columns, groupColumns);
+      quantizer.quantize(gpu.stream(), gpu.halfRows(x, columns), most, rule.upload(gpu), codes);
+      for (int tokens : counts) {
+        String what = form + " " + Arrays.toString(shape) + ", tokens " + tokens;
+        float[] expected = Arrays.copyOf(y, tokens * shape[0]);
+        checkFew(weights, codes, sums, tokens, expected, what);
+        float[] ofFolded = Arrays.copyOf(folded, tokens * shape[0]);
+        checkFew(weights, codes, null, tokens, ofFolded, what + ", folded scales");
+      }
+      weights.free(gpu);
+    }
+  }
+
+  private static void checkFew(
+      TestWeights weights,
+      ActivationCodes codes,
+      @Nullable DeviceRange sums,
+      int tokens,
+      float[] expected,
+      String what) {
+    int rows = weights.rows();
+    int padded = weights.packed().layout().paddedRows();
+    MatrixRows y = gpu.rows(Element.FLOAT, tokens, rows);
+    SkinnyGemm.Scratch scratch =
+        new SkinnyGemm.Scratch(
+            gpu.room(SkinnyGemm.chainBytes(tokens, padded)),
+            gpu.zeros(SkinnyGemm.arrivalBytes(padded)));
+    skinny.multiply(
+        gpu.stream(),
+        weights.packed(),
+        tiled(InputTiler.Kind.CODES, codes, tokens),
+        codes,
+        sums,
+        scratch,
+        List.of(new Part(rows, null, null, y)),
+        Result.STORE_FLOAT);
+    gpu.expect(LIMIT, expected, Element.FLOAT, y, rows, what);
+  }
+
+  private static InputTiler.Tiled tiled(InputTiler.Kind kind, ActivationCodes codes, int tokens) {
+    int columns = codes.columns();
+    InputTiler.Tiled tiled =
+        new InputTiler.Tiled(
+            kind, tokens, columns, gpu.room(InputTiler.bytes(kind, tokens, columns)));
+    tiler.codes(gpu.stream(), codes, tiled);
+    return tiled;
+  }
+
   private static void check(
       TestWeights weights,
       ActivationCodes codes,
@@ -132,13 +207,7 @@ class CodeProductGpuTest {
       float[] expected,
       String what) {
     int rows = weights.rows();
-    InputTiler.Tiled tiled =
-        new InputTiler.Tiled(
-            kind,
-            tokens,
-            weights.columns(),
-            gpu.room(InputTiler.bytes(kind, tokens, weights.columns())));
-    tiler.codes(gpu.stream(), codes, tiled);
+    InputTiler.Tiled tiled = tiled(kind, codes, tokens);
     MatrixRows y = gpu.rows(Element.FLOAT, tokens, rows);
     gemm.multiply(
         gpu.stream(),

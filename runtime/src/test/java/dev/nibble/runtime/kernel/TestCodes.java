@@ -102,6 +102,15 @@ final class TestCodes {
     }
   }
 
+  /** The codes without padding, [rows, columns]. */
+  float[] values() {
+    float[] values = new float[scales.length * columns];
+    for (int row = 0; row < scales.length; row++) {
+      System.arraycopy(codes, row * padded(columns), values, row * columns, columns);
+    }
+    return values;
+  }
+
   static ActivationCodes room(GpuFixture gpu, int rows, int columns, int group) {
     return new ActivationCodes(
         columns,
