@@ -110,7 +110,7 @@ final class Charts {
     decodes.stream()
         .filter(m -> isAt(m, model, depth))
         .forEach(m -> byScheme.put(m.parameter("scheme"), m));
-    if (byScheme.isEmpty()) {
+    if (byScheme.size() < 2) {
       return Optional.empty();
     }
     CategoryChart chart =
@@ -196,6 +196,10 @@ final class Charts {
           .computeIfAbsent(plan.parameter("scheme"), _ -> new TreeMap<>())
           .put(batch(plan), rounded(plan.value().median() / (1L << 30)));
     }
+    schemes.values().removeIf(sizes -> sizes.size() < batches.size());
+    if (schemes.isEmpty() || batches.size() < 2) {
+      return Optional.empty();
+    }
     CategoryChart chart =
         Chart.bars(
             "Weights and cache, " + BASE_MODEL + ", context " + LONG_CONTEXT, "sequences", "GiB");
@@ -208,7 +212,11 @@ final class Charts {
             batches.stream().map(b -> sizes.getOrDefault(b, 1.0)).toList()));
     return Optional.of(
         Chart.of(
-            "memory-by-scheme", "Computed from the runtime's own plan of device memory.", chart));
+            "memory-by-scheme",
+            plans.getFirst().origin() == Origin.COMPUTED
+                ? "Computed from the runtime's own plan of device memory."
+                : "What came into use on the GPU when the engine was made.",
+            chart));
   }
 
   /** Calls that do next to nothing, three ways. */

@@ -35,7 +35,8 @@ final class MemoryTable {
                 m.parameter("model"),
                 Integer.parseInt(m.parameter("context")),
                 Integer.parseInt(m.parameter("batch")));
-        rows.computeIfAbsent(row, _ -> new LinkedHashMap<>()).put(m.parameter("scheme"), m);
+        rows.computeIfAbsent(row, _ -> new LinkedHashMap<>())
+            .merge(m.parameter("scheme"), m, MemoryTable::measured);
         schemes.add(m.parameter("scheme"));
       }
     }
@@ -43,8 +44,9 @@ final class MemoryTable {
       return Optional.empty();
     }
     StringBuilder html =
-        new StringBuilder("<h2>Weights and key-value cache</h2>\n<p>GiB on a GPU,");
-    html.append(" c: computed from the runtime's plan, m: measured.</p>\n<table><tr><th>model")
+        new StringBuilder("<h2>Weights and key-value cache</h2>\n<p>GiB on a GPU; c: computed");
+    html.append(" from the runtime's plan; m: what came into use by NVML when the engine was made,")
+        .append(" its workspace and kernels included.</p>\n<table><tr><th>model")
         .append("<th>context<th>sequences");
     schemes.forEach(scheme -> html.append("<th>").append(ReportPage.escaped(scheme)));
     html.append("</tr>\n");
@@ -61,6 +63,10 @@ final class MemoryTable {
       html.append("</tr>\n");
     });
     return Optional.of(html.append("</table>\n").toString());
+  }
+
+  private static Measurement measured(Measurement a, Measurement b) {
+    return b.origin() == Origin.MEASURED ? b : a;
   }
 
   private static String text(Measurement figure) {

@@ -11,13 +11,17 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
 /** {@code benchmarks report}: draws the results. */
 @Command(
     name = "report",
-    description = "Draw the results: charts as PNG, and one page that holds everything.",
+    description = {
+      "Draw the results: charts as PNG, one page that holds everything, and the tables of a text",
+      "between '<!-- figures: NAME -->' and '<!-- end -->'."
+    },
     sortOptions = false)
 public final class Report implements Runnable {
   @Option(
@@ -38,13 +42,21 @@ public final class Report implements Runnable {
       description = "Where the page goes. Default: bench/target/report.html.")
   private Path page = SourceTree.file("bench/target/report.html");
 
+  @Option(
+      names = "--tables",
+      paramLabel = "FILE",
+      description = "The text whose tables are filled. Default: README.md.")
+  private Path tables = SourceTree.file("README.md");
+
   /** For the command line. */
   public Report() {}
 
   @Override
   public void run() {
     try {
-      draw(ResultFile.latest(results), charts, page);
+      List<Measurement> latest = ResultFile.latest(results);
+      draw(latest, charts, page);
+      fill(latest, charts, tables);
     } catch (IOException e) {
       throw new UncheckedIOException(e.getMessage(), e);
     }
@@ -67,6 +79,33 @@ public final class Report implements Runnable {
       Files.createDirectories(folder);
     }
     Files.writeString(page, ReportPage.of(devices));
+  }
+
+  /** Fills a text's tables with the figures of the GPU that has the most. */
+  static void fill(List<Measurement> measurements, Path charts, Path text) throws IOException {
+    for (String device : devices(measurements)) {
+      Figures figures = Figures.of(device, measurements);
+      if (figures.all().stream().anyMatch(m -> !m.machine().driver().isEmpty())) {
+        String before = Files.readString(text);
+        List<String> pictures = pictures(charts, text);
+        Files.writeString(text, new ReadmeTables(figures, measurements, pictures).fill(before));
+        return;
+      }
+    }
+  }
+
+  /** The pictures of a folder, from the folder of a text. */
+  private static List<String> pictures(Path charts, Path text) throws IOException {
+    Path folder = text.toAbsolutePath().getParent();
+    try (Stream<Path> files = Files.list(charts)) {
+      return files
+          .filter(file -> file.toString().endsWith(".png"))
+          .map(Path::toAbsolutePath)
+          .map(file -> folder == null ? file : folder.relativize(file))
+          .map(Path::toString)
+          .sorted()
+          .toList();
+    }
   }
 
   /** Devices with the most figures first. */

@@ -72,7 +72,7 @@ public record Measurement(
     /** Computed from shapes. */
     @JsonProperty("computed")
     COMPUTED,
-    /** Measured by somebody else's program, and read in. */
+    /** Measured of somebody else's program or library. */
     @JsonProperty("imported")
     IMPORTED,
     /** Taken from a publication. */

@@ -3,6 +3,7 @@ package dev.nibble.bench.suite;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.nibble.bench.result.Measurement;
+import dev.nibble.bench.result.Measurement.Clocks;
 import dev.nibble.bench.result.Measurement.Kind;
 import dev.nibble.bench.result.Measurement.Spread;
 import dev.nibble.bench.result.Measurement.Work;
@@ -104,6 +105,7 @@ record ModelStep(
     found.add(
         measurement(
             session,
+            result,
             Kind.MODEL,
             name,
             parameters,
@@ -114,19 +116,28 @@ record ModelStep(
       Spread spread = Spread.of(samples(result, "samples_" + figure + "_ns")).times(1e-3);
       found.add(
           measurement(
-              session, Kind.MODEL, name + "." + figure, parameters, "us", spread, Work.NONE));
+              session,
+              result,
+              Kind.MODEL,
+              name + "." + figure,
+              parameters,
+              "us",
+              spread,
+              Work.NONE));
       if (!decode && figure.equals("p50")) {
         found.add(
-            measurement(session, Kind.MODEL, "first_token", parameters, "us", spread, Work.NONE));
+            measurement(
+                session, result, Kind.MODEL, "first_token", parameters, "us", spread, Work.NONE));
       }
     }
     // The engine is made for the longest and widest of its tests, and for that alone is this true.
     boolean single = !(prompt + generate + depth + batch).contains(",");
-    for (String figure : List.of("rss_bytes", "planned_bytes", "device_bytes")) {
+    for (String figure : List.of("rss_bytes", "weight_bytes", "planned_bytes", "device_bytes")) {
       if (single && result.path(figure).asLong() > 0) {
         found.add(
             measurement(
                 session,
+                result,
                 Kind.MEMORY,
                 name + "." + figure.replace("_bytes", ""),
                 parameters,
@@ -146,6 +157,7 @@ record ModelStep(
 
   private Measurement measurement(
       Session session,
+      JsonNode result,
       Kind kind,
       String name,
       Map<String, String> parameters,
@@ -153,8 +165,14 @@ record ModelStep(
       Spread value,
       Work work)
       throws LeftOutException {
-    return device.startsWith("cuda")
-        ? session.ofGpu(kind, name, parameters, unit, value, work)
-        : session.ofCpu(kind, name, parameters, unit, value, work);
+    if (!device.startsWith("cuda")) {
+      return session.ofCpu(kind, name, parameters, unit, value, work);
+    }
+    Clocks clocks =
+        new Clocks(
+            result.path("core_mhz").asInt(),
+            result.path("memory_mhz").asInt(),
+            result.path("celsius").asInt());
+    return session.ofGpu(kind, name, parameters, unit, value, work, clocks);
   }
 }

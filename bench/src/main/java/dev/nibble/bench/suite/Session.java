@@ -103,6 +103,19 @@ final class Session implements AutoCloseable {
   Measurement ofGpu(
       Kind kind, String name, Map<String, String> parameters, String unit, Spread value, Work work)
       throws LeftOutException {
+    return ofGpu(kind, name, parameters, unit, value, work, clocks());
+  }
+
+  /** A measurement of the GPU, whose clocks were read then. */
+  Measurement ofGpu(
+      Kind kind,
+      String name,
+      Map<String, String> parameters,
+      String unit,
+      Spread value,
+      Work work,
+      Clocks clocks)
+      throws LeftOutException {
     return Measurement.of(
         kind,
         name,
@@ -111,7 +124,7 @@ final class Session implements AutoCloseable {
         value,
         work,
         Origin.MEASURED,
-        new Context(gpu(), clocks(), run));
+        new Context(gpu(), clocks, run));
   }
 
   /** The time of a kernel of ours, or of a library's beside it. */

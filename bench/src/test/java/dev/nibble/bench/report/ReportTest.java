@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import dev.nibble.bench.SourceTree;
 import dev.nibble.bench.result.Machine;
 import dev.nibble.bench.result.Measurement;
 import dev.nibble.bench.result.Measurement.Clocks;
@@ -171,5 +172,54 @@ class ReportTest {
   @Test
   void devicesWithoutFiguresHaveNoCharts() {
     assertEquals(List.of(), Charts.of(Figures.of("GPU", List.of())));
+  }
+
+  @Test
+  void tablesOfATextAreFilled() throws IOException {
+    Path text = folder.resolve("text.md");
+    Files.writeString(
+        text,
+        """
+        a
+        <!-- figures: products -->
+        old
+        <!-- end -->
+        b
+        <!-- figures: calls -->
+        <!-- end -->
+        <!-- figures: decode -->
+        <!-- end -->
+        <!-- figures: charts -->
+        <!-- end -->
+        """);
+    Files.createFile(folder.resolve("a-b.png"));
+    Report.fill(figures(), folder, text);
+    String filled = Files.readString(text);
+    assertTrue(filled.startsWith("a\n<!-- figures: products -->\n\n| linear | tokens |"), filled);
+    assertFalse(filled.contains("old"), filled);
+    assertTrue(filled.contains("| 64x128 | 1 | 5.00 |  | 5.00 |"), filled);
+    assertTrue(filled.contains("| llama-2-7b | W4A16g128 | 512 | 600 |"), filled);
+    assertTrue(filled.contains("![a b](a-b.png)"), filled);
+    Report.fill(figures(), folder, text);
+    assertEquals(filled, Files.readString(text));
+
+    Files.writeString(text, "<!-- figures: nothing -->\n<!-- end -->");
+    assertThrows(IllegalArgumentException.class, () -> Report.fill(figures(), folder, text));
+  }
+
+  /** What llama-bench b4748 wrote on a CPU. */
+  @Test
+  void realOutputOfLlamaBenchIsRead() throws IOException {
+    Path file = SourceTree.file("bench/src/test/resources/llama-bench.json");
+    List<Measurement> found =
+        Import.measurements(
+            new JsonMapper().readTree(file.toFile()), file.toString(), "tinyllama-1.1b", "");
+    assertEquals(List.of("prefill", "decode"), found.stream().map(Measurement::name).toList());
+    Measurement decode = found.getLast();
+    assertEquals("4", decode.parameter("tokens"));
+    assertEquals("llama 1B Q4_0", decode.parameter("scheme"));
+    assertTrue(decode.parameter("program").startsWith("llama.cpp "), decode.toString());
+    assertEquals(2, decode.value().samples());
+    assertTrue(decode.value().min() > 0 && decode.machine().device().contains("AMD"), "" + decode);
   }
 }

@@ -126,6 +126,7 @@ final class BenchCommand implements Callable<Integer> {
               engine.memory(),
               PeakMemory.bytes(),
               watch.most(engine.device()),
+              watch.last(engine.device()),
               results));
     }
     return ExitCode.OK.number();

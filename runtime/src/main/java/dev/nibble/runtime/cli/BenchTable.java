@@ -1,5 +1,6 @@
 package dev.nibble.runtime.cli;
 
+import dev.nibble.runtime.cuda.DeviceReading;
 import dev.nibble.runtime.engine.MemoryPlan;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -7,6 +8,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.stream.Collectors;
 
@@ -19,6 +21,7 @@ import java.util.stream.Collectors;
  * @param memory what the engine planned
  * @param peakBytes most memory of the host that the process held
  * @param deviceBytes most memory of a GPU that came into use, if NVML tells it
+ * @param device clocks and temperature at the end, if NVML tells them
  * @param results the measurements
  */
 record BenchTable(
@@ -28,6 +31,7 @@ record BenchTable(
     MemoryPlan memory,
     long peakBytes,
     OptionalLong deviceBytes,
+    Optional<DeviceReading> device,
     List<BenchResult> results) {
   /** Forms of the table. */
   enum Form {
@@ -133,9 +137,15 @@ record BenchTable(
       } else {
         fields.put("read_bytes", readBytes(result.test()));
       }
+      fields.put("weight_bytes", memory.weightBytes());
       fields.put("planned_bytes", memory.totalBytes());
       fields.put("rss_bytes", peakBytes);
       deviceBytes.ifPresent(bytes -> fields.put("device_bytes", bytes));
+      device.ifPresent(reading -> {
+        fields.put("core_mhz", reading.multiprocessorMegahertz());
+        fields.put("memory_mhz", reading.memoryMegahertz());
+        fields.put("celsius", reading.celsius());
+      });
       fields.put("samples_ns", result.nanos());
       fields.put("samples_ts", result.speeds());
       fields.put("samples_p50_ns", result.percentilesNanos(0.5));

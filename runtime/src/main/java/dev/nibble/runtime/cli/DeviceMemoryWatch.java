@@ -3,6 +3,7 @@ package dev.nibble.runtime.cli;
 import dev.nibble.runtime.cuda.CudaDevices;
 import dev.nibble.runtime.cuda.CudaStatus;
 import dev.nibble.runtime.cuda.DeviceMonitor;
+import dev.nibble.runtime.cuda.DeviceReading;
 import dev.nibble.runtime.cuda.NvmlException;
 import dev.nibble.runtime.model.Device;
 import java.util.Optional;
@@ -12,6 +13,7 @@ import java.util.OptionalLong;
 final class DeviceMemoryWatch implements AutoCloseable {
   private final Optional<DeviceMonitor> monitor;
   private final long before;
+  private Optional<DeviceReading> last = Optional.empty();
   private long most;
 
   private DeviceMemoryWatch(Optional<DeviceMonitor> monitor) {
@@ -40,9 +42,15 @@ final class DeviceMemoryWatch implements AutoCloseable {
     }
   }
 
-  /** Looks how much is in use now. */
+  /** Looks how much is in use now, and how the device is doing. */
   void look() {
-    monitor.ifPresent(m -> most = Math.max(most, m.read().usedBytes()));
+    last = monitor.map(DeviceMonitor::read);
+    last.ifPresent(reading -> most = Math.max(most, reading.usedBytes()));
+  }
+
+  /** What the last look saw, empty if nothing is watched or the engine runs elsewhere after all. */
+  Optional<DeviceReading> last(String engineDevice) {
+    return engineDevice.startsWith("cuda") ? last : Optional.empty();
   }
 
   /** Bytes, empty if nothing is watched or the engine runs elsewhere after all. */

@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.runtime.NpyArray;
+import dev.nibble.runtime.cuda.DeviceReading;
 import dev.nibble.runtime.engine.MemoryPlan;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -16,6 +17,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
@@ -178,7 +180,15 @@ class CommandsTest {
         new BenchSubject("toy", QuantScheme.parse("W4A16g128H8"), 1L << 30, 6_740_000_000L, 900L);
     MemoryPlan memory = new MemoryPlan(64, 3, 1000, 10, 5);
     BenchTable table =
-        new BenchTable(subject, "cpu", 2, memory, 77, OptionalLong.of(6L << 30), List.of(result));
+        new BenchTable(
+            subject,
+            "cpu",
+            2,
+            memory,
+            77,
+            OptionalLong.of(6L << 30),
+            Optional.of(new DeviceReading("580", 1980, 3201, 40, 1, 2)),
+            List.of(result));
     assertEquals(
         List.of(
             "toy W4A16g128H8",
