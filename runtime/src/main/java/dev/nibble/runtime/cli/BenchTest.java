@@ -3,6 +3,7 @@ package dev.nibble.runtime.cli;
 import dev.nibble.runtime.engine.Engine;
 import dev.nibble.runtime.engine.SamplingParameters;
 import dev.nibble.runtime.engine.Sequence;
+import dev.nibble.runtime.model.ModelOptions;
 import java.util.Random;
 
 /**
@@ -24,7 +25,12 @@ record BenchTest(int promptTokens, int generatedTokens, int depth, int batch) {
 
   /** Positions a sequence needs. */
   int context() {
-    return Math.addExact(depth, Math.addExact(promptTokens, generatedTokens));
+    long positions = (long) depth + promptTokens + generatedTokens;
+    if (positions > ModelOptions.MAX_CONTEXT) {
+      throw new IllegalArgumentException(
+          name() + ": expected at most " + ModelOptions.MAX_CONTEXT + " tokens in a sequence");
+    }
+    return (int) positions;
   }
 
   /** Tokens of one run, all sequences together. */

@@ -3,6 +3,7 @@ package dev.nibble.runtime.cli;
 import dev.nibble.quantizer.format.ModelFormatException;
 import dev.nibble.quantizer.method.FolderBusyException;
 import dev.nibble.runtime.cuda.CudaException;
+import dev.nibble.runtime.engine.NonFiniteLogitsException;
 import dev.nibble.runtime.model.DeviceException;
 import dev.nibble.runtime.model.UnfitModelException;
 import java.io.FileNotFoundException;
@@ -52,6 +53,7 @@ enum ExitCode {
       case ModelFormatException bad -> BAD_INPUT;
       case UnfitInputException unfit -> BAD_INPUT;
       case UnfitModelException unfit -> BAD_INPUT;
+      case NonFiniteLogitsException damaged -> BAD_INPUT;
       case CharacterCodingException garbled -> BAD_INPUT;
       case NoSuchFileException missing -> NO_INPUT;
       case FileNotFoundException missing -> NO_INPUT;

@@ -15,9 +15,12 @@ final class Inputs {
   /**
    * A whole file.
    *
-   * @throws UnfitInputException if it is not UTF-8
+   * @throws UnfitInputException if it is a folder, or not UTF-8
    */
   static String read(Path file) throws IOException {
+    if (Files.isDirectory(file)) {
+      throw new UnfitInputException(file + ": expected a text file, found a folder");
+    }
     return utf8(file.toString(), Files.readAllBytes(file));
   }
 
@@ -31,10 +34,12 @@ final class Inputs {
   }
 
   private static String utf8(String source, byte[] bytes) throws UnfitInputException {
+    ByteBuffer in = ByteBuffer.wrap(bytes);
     try {
-      return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
+      return StandardCharsets.UTF_8.newDecoder().decode(in).toString();
     } catch (CharacterCodingException e) {
-      throw new UnfitInputException(source + ": expected UTF-8 text: " + e.getMessage());
+      throw new UnfitInputException(
+          source + ": expected UTF-8 text, found something else at byte " + in.position());
     }
   }
 }

@@ -4,6 +4,7 @@ import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.runtime.model.Device;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.function.Function;
@@ -72,6 +73,7 @@ final class Nibble implements Runnable {
     Failures failures = new Failures(nibble);
     line.registerConverter(Device.class, named(Device::parse))
         .registerConverter(QuantScheme.class, named(QuantScheme::parse))
+        .registerConverter(Path.class, named(Nibble::path))
         .setCaseInsensitiveEnumValuesAllowed(true)
         .setOverwrittenOptionsAllowed(false)
         .setColorScheme(CommandLine.Help.defaultColorScheme(Ansi.OFF))
@@ -105,6 +107,14 @@ final class Nibble implements Runnable {
       codes.put(Integer.toString(code.number()), code.meaning());
     }
     return codes;
+  }
+
+  /** A path; an empty one would be the working folder, which an unset variable does not mean. */
+  private static Path path(String text) {
+    if (text.isEmpty()) {
+      throw new IllegalArgumentException("expected a path, found nothing");
+    }
+    return Path.of(text);
   }
 
   /** Keeps a parser's own words; picocli would wrap them in the names of classes. */

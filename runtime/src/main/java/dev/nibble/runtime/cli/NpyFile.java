@@ -6,6 +6,7 @@ import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.AtomicMoveNotSupportedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -13,7 +14,7 @@ import java.nio.file.StandardOpenOption;
 
 /**
  * Writes a float32 matrix as a NumPy file, format version 1.0, little-endian, row-major. The file
- * appears when it is complete, or not at all.
+ * appears when it is complete, or not at all; a device or a pipe gets the bytes as they come.
  */
 final class NpyFile implements AutoCloseable {
   private static final byte[] MAGIC = {(byte) 0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0};
@@ -22,7 +23,10 @@ final class NpyFile implements AutoCloseable {
   private static final int ALIGNMENT = 64;
 
   private final Path file;
+
+  /** Where the bytes go until {@link #commit}; the file itself if that is no regular one. */
   private final Path partial;
+
   private final FileChannel channel;
   private ByteBuffer buffer = ByteBuffer.allocate(0);
 
@@ -34,8 +38,21 @@ final class NpyFile implements AutoCloseable {
    * @param columns elements of a row
    */
   NpyFile(Path file, int rows, int columns) throws IOException {
-    this.file = file.toAbsolutePath();
-    partial = this.file.resolveSibling(this.file.getFileName() + ".partial");
+    boolean there = Files.exists(file);
+    if (Files.isDirectory(file)) {
+      throw new FileSystemException(
+          file.toString(), null, "expected a file to write, not a folder");
+    }
+    // A link stays, and what it leads to is replaced.
+    this.file = there ? file.toRealPath() : file.toAbsolutePath();
+    Path folder = this.file.getParent();
+    if (folder == null || !Files.isDirectory(folder)) {
+      throw new FileSystemException(file.toString(), null, "there is no folder " + folder);
+    }
+    partial =
+        there && !Files.isRegularFile(this.file)
+            ? this.file
+            : this.file.resolveSibling(this.file.getFileName() + ".partial");
     channel =
         FileChannel.open(
             partial,
@@ -83,6 +100,9 @@ final class NpyFile implements AutoCloseable {
 
   /** Puts the complete file in its place. */
   void commit() throws IOException {
+    if (partial.equals(file)) {
+      return;
+    }
     channel.force(true);
     channel.close();
     try {
@@ -96,6 +116,8 @@ final class NpyFile implements AutoCloseable {
   @Override
   public void close() throws IOException {
     channel.close();
-    Files.deleteIfExists(partial);
+    if (!partial.equals(file)) {
+      Files.deleteIfExists(partial);
+    }
   }
 }

@@ -55,16 +55,17 @@ final class PerplexityCommand implements Callable<Integer> {
     }
     String content = Inputs.read(text);
     try (Model model = engine.load(host, selection, context)) {
-      report(measure(model, content), model.config().scheme().toString());
+      int[] ids = ScoredText.ids(text, content, model.tokenizer(), context);
+      report(measure(model, ids), model.config().scheme().toString());
     }
     return ExitCode.OK.number();
   }
 
-  private Perplexity measure(Model model, String content) {
+  private Perplexity measure(Model model, int[] ids) {
     try (ProgressLine progress = new ProgressLine(host)) {
       return Perplexity.measure(
           model,
-          content,
+          ids,
           context,
           windows,
           (done, total, perplexity) ->

@@ -1,6 +1,7 @@
 package dev.nibble.runtime.cli;
 
 import dev.nibble.quantizer.calibration.BlockMethod;
+import dev.nibble.quantizer.format.Checkpoint;
 import dev.nibble.quantizer.format.ModelConfig;
 import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.quantizer.method.CalibratedQuantizer;
@@ -12,13 +13,17 @@ import dev.nibble.quantizer.method.FolderQuantizer.LinearError;
 import dev.nibble.quantizer.method.FolderQuantizer.Summary;
 import dev.nibble.quantizer.method.InputRanges;
 import dev.nibble.quantizer.method.MethodCatalog;
+import dev.nibble.quantizer.tokenizer.Tokenizer;
+import dev.nibble.quantizer.tokenizer.TokenizerFiles;
 import dev.nibble.runtime.generate.Model;
 import dev.nibble.runtime.generate.Perplexity;
 import dev.nibble.runtime.model.Device;
 import dev.nibble.runtime.model.ModelOptions;
+import dev.nibble.runtime.model.ModelWeights;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.lang.management.MemoryType;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Iterator;
@@ -45,9 +50,10 @@ final class QuantizeCommand implements Callable<Integer> {
   @Option(
       names = {"-m", "--model"},
       paramLabel = "SRC",
-      required = true,
-      description = "Folder of an unquantized Hugging Face checkpoint.")
-  private Path source;
+      description =
+          "Folder of an unquantized Hugging Face checkpoint. Default: the model that comes with"
+              + " Nibble.")
+  private @Nullable Path folder;
 
   @Option(
       names = {"-o", "--output"},
@@ -169,6 +175,7 @@ final class QuantizeCommand implements Callable<Integer> {
     }
   }
 
+  private Path source;
   private final List<Double> blockLosses = new ArrayList<>();
   private final List<List<Double>> curves = new ArrayList<>();
 
@@ -179,6 +186,10 @@ final class QuantizeCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     check();
+    source = folder == null ? new DefaultModel(host).source() : folder;
+    // What cannot be loaded is not worth packing: the copied tensors count too.
+    ModelWeights.of(Checkpoint.open(source)).close();
+    checkReport();
     FolderQuantizer.Request request =
         new FolderQuantizer.Request(
             source,
@@ -239,7 +250,7 @@ final class QuantizeCommand implements Callable<Integer> {
   }
 
   private Perplexity perplexity(Path folder, Path of) throws IOException {
-    int window = Math.min(EVALUATION_CONTEXT, ModelConfig.read(folder).maxPositions());
+    int window = window(folder);
     try (Model model =
         Model.load(folder, Device.cpu(), ModelOptions.DEFAULT.withContextLength(window))) {
       return Perplexity.measure(
@@ -273,6 +284,24 @@ final class QuantizeCommand implements Callable<Integer> {
     } else if (calibration == null) {
       throw new IllegalArgumentException("--method " + method + ": needs --calibration FILE");
     }
+  }
+
+  /** What the report needs is looked for first, for a run may take hours. */
+  private void checkReport() throws IOException {
+    if (text != null) {
+      Tokenizer tokenizer = TokenizerFiles.open(source);
+      int[] unused = ScoredText.ids(text, Inputs.read(text), tokenizer, window(source));
+    }
+    if (report != null) {
+      Path folder = report.toAbsolutePath().getParent();
+      if (folder == null || !Files.isDirectory(folder)) {
+        throw new IllegalArgumentException("--report " + report + ": there is no folder " + folder);
+      }
+    }
+  }
+
+  private static int window(Path folder) throws IOException {
+    return Math.min(EVALUATION_CONTEXT, ModelConfig.read(folder).maxPositions());
   }
 
   private static void refuse(String option, @Nullable Object value) {
@@ -328,7 +357,8 @@ final class QuantizeCommand implements Callable<Integer> {
         progress.at(
             block * total + done,
             blocks * total,
-            String.format(Locale.ROOT, "block %d of %d, loss %.4g", block + 1, blocks, loss));
+            String.format(Locale.ROOT, "block %d of %d", block + 1, blocks)
+                + (Double.isFinite(loss) ? String.format(Locale.ROOT, ", loss %.4g", loss) : ""));
       }
 
       @Override

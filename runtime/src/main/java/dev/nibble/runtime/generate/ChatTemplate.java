@@ -2,12 +2,12 @@ package dev.nibble.runtime.generate;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import dev.nibble.quantizer.format.ModelFile;
 import dev.nibble.quantizer.format.ModelFormatException;
 import dev.nibble.quantizer.tokenizer.TokenizerConfig;
 import dev.nibble.runtime.generate.jinja.Template;
 import dev.nibble.runtime.generate.jinja.TemplateException;
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
@@ -95,11 +95,8 @@ public final class ChatTemplate {
   }
 
   private static String read(Path file) throws IOException {
-    try (InputStream in = Files.newInputStream(file)) {
-      byte[] bytes = in.readNBytes(MAX_SOURCE_BYTES + 1);
-      if (bytes.length > MAX_SOURCE_BYTES) {
-        throw new ModelFormatException(file, "size", "a template of more than 1 MB");
-      }
+    try {
+      byte[] bytes = ModelFile.read(file, MAX_SOURCE_BYTES);
       return UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
     } catch (CharacterCodingException e) {
       throw new ModelFormatException(file, "text", "not UTF-8", e);

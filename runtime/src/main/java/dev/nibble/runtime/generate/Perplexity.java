@@ -26,6 +26,23 @@ public record Perplexity(double perplexity, long tokensScored, int windows) {
    */
   public static Perplexity measure(
       Model model, String text, int context, int maxWindows, Progress listener) {
+    return measure(model, model.tokenizer().encode(text, false), context, maxWindows, listener);
+  }
+
+  /**
+   * Measures.
+   *
+   * @param model loaded with a context of at least {@code context}, and a free sequence
+   * @param ids of the text, without a beginning-of-text token
+   * @param context tokens of a window, at least 2
+   * @param maxWindows windows to score, from the start; {@link Integer#MAX_VALUE} for all
+   * @param listener told after each window
+   * @return the perplexity
+   * @throws IllegalArgumentException if the text is shorter than one window, or the context longer
+   *     than the model's
+   */
+  public static Perplexity measure(
+      Model model, int[] ids, int context, int maxWindows, Progress listener) {
     if (context < 2 || context > model.contextLength()) {
       throw new IllegalArgumentException(
           "context " + context + ": expected 2 to " + model.contextLength());
@@ -33,7 +50,6 @@ public record Perplexity(double perplexity, long tokensScored, int windows) {
     if (maxWindows < 1) {
       throw new IllegalArgumentException("windows " + maxWindows + ": expected 1 or more");
     }
-    int[] ids = model.tokenizer().encode(text, false);
     int windows = Math.min(maxWindows, ids.length / context);
     if (windows == 0) {
       throw new IllegalArgumentException(

@@ -5,14 +5,17 @@ import dev.nibble.quantizer.format.ModelConfig;
 /**
  * What an engine is made for. Its memory follows from these.
  *
- * @param contextLength positions a sequence holds; 0 for the model's own limit or {@value
- *     #DEFAULT_CONTEXT}, whichever is less
+ * @param contextLength positions a sequence holds, {@value #MAX_CONTEXT} at most; 0 for the model's
+ *     own limit or {@value #DEFAULT_CONTEXT}, whichever is less
  * @param sequences sequences open at once, 1 to {@value #MAX_SEQUENCES}
  * @param threads CPU threads; 0 for one a core
  */
 public record ModelOptions(int contextLength, int sequences, int threads) {
   /** Longest context taken unasked. */
   public static final int DEFAULT_CONTEXT = 4096;
+
+  /** Longest context there is; beyond it sizes would not be numbers of the platform. */
+  public static final int MAX_CONTEXT = 1 << 24;
 
   /** Most sequences of an engine. */
   public static final int MAX_SEQUENCES = 256;
@@ -22,7 +25,11 @@ public record ModelOptions(int contextLength, int sequences, int threads) {
 
   /** Checks the ranges. */
   public ModelOptions {
-    require(contextLength >= 0, "context", contextLength, "0 or more");
+    require(
+        contextLength >= 0 && contextLength <= MAX_CONTEXT,
+        "context",
+        contextLength,
+        "0 to " + MAX_CONTEXT);
     require(sequences >= 1 && sequences <= MAX_SEQUENCES, "sequences", sequences, "1 to 256");
     require(threads >= 0 && threads <= 1024, "threads", threads, "0 to 1024");
   }

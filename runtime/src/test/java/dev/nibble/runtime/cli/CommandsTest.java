@@ -1,5 +1,6 @@
 package dev.nibble.runtime.cli;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -11,6 +12,7 @@ import dev.nibble.runtime.NpyArray;
 import dev.nibble.runtime.cuda.DeviceReading;
 import dev.nibble.runtime.engine.MemoryPlan;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -19,6 +21,10 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -117,6 +123,34 @@ class CommandsTest {
   }
 
   @Test
+  void logitsGoThroughLinksAndPipes(@TempDir Path folder) throws Exception {
+    String model = Invocation.ROOT.resolve("runtime/src/test/resources/tiny/llama3").toString();
+    Path file = Files.writeString(folder.resolve("file.npy"), "old");
+    Path link = Files.createSymbolicLink(folder.resolve("link.npy"), file);
+    String[] logits = {"logits", "-m", model, "--ids", "1,2", "-o", link.toString()};
+    assertEquals(new Invocation(0, "", ""), Invocation.of(logits));
+    assertTrue(Files.isSymbolicLink(link));
+    assertEquals(2, NpyArray.read(file).rows());
+
+    Path pipe = folder.resolve("pipe");
+    assertEquals(0, new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor());
+    CompletableFuture<byte[]> read =
+        CompletableFuture.supplyAsync(() -> {
+          try {
+            return Files.readAllBytes(pipe);
+          } catch (IOException e) {
+            throw new UncheckedIOException(e);
+          }
+        });
+    logits[logits.length - 1] = pipe.toString();
+    assertEquals(new Invocation(0, "", ""), Invocation.of(logits));
+    assertArrayEquals(Files.readAllBytes(file), read.get(30, TimeUnit.SECONDS));
+    try (Stream<Path> files = Files.list(folder)) {
+      assertEquals(Set.of(file, link, pipe), files.collect(Collectors.toSet()));
+    }
+  }
+
+  @Test
   void quantizedFolderIsAModel(@TempDir Path folder) throws IOException {
     String packed = folder.resolve("packed").toString();
     String[] quantize = {"quantize", "-m", BOOKS, "-o", packed, "--scheme", "W3A16g64sym"};
@@ -140,6 +174,28 @@ class CommandsTest {
     String plain = Invocation.of("inspect", "-m", packed).out();
     assertTrue(plain.contains("W3A16g64sym by rtn"), plain);
     assertTrue(plain.contains("\nmemory on GPU "), plain);
+  }
+
+  /** The norm is copied, not packed; the folder made of it could not be loaded. */
+  @Test
+  void quantizeRefusesWhatCannotBeLoaded(@TempDir Path folder) throws IOException {
+    Path model = Invocation.ROOT.resolve("runtime/src/test/resources/tiny/llama3");
+    Files.copy(model.resolve("config.json"), folder.resolve("config.json"));
+    String norm = "\"model.norm.weight\":{\"dtype\":\"F32\",\"shape\":[128]";
+    String changed = "\"model.norm.weight\":{\"dtype\":\"I64\",\"shape\":[ 64]";
+    byte[] bytes = Files.readAllBytes(model.resolve("model.safetensors"));
+    String latin1 = new String(bytes, StandardCharsets.ISO_8859_1);
+    assertTrue(latin1.contains(norm));
+    Files.write(
+        folder.resolve("model.safetensors"),
+        latin1.replace(norm, changed).getBytes(StandardCharsets.ISO_8859_1));
+    Path packed = folder.resolve("packed");
+    Invocation result =
+        Invocation.of(
+            "quantize", "-m", folder.toString(), "-o", packed.toString(), "--scheme", "W4A16");
+    assertEquals(ExitCode.BAD_INPUT.number(), result.code(), result.err());
+    assertTrue(result.err().contains("model.safetensors: model.norm.weight: "), result.err());
+    assertFalse(Files.exists(packed));
   }
 
   @Test

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.nibble.quantizer.format.ModelFormatException;
 import dev.nibble.quantizer.method.FolderBusyException;
 import dev.nibble.quantizer.method.FolderExistsException;
+import dev.nibble.runtime.engine.NonFiniteLogitsException;
 import dev.nibble.runtime.model.Device;
 import dev.nibble.runtime.model.DeviceException;
 import java.io.FileNotFoundException;
@@ -34,6 +35,7 @@ class ExitCodeTest {
         Arguments.of(new FolderExistsException(FILE, "is there"), ExitCode.USAGE),
         Arguments.of(new ModelFormatException(FILE, "header", "bad"), ExitCode.BAD_INPUT),
         Arguments.of(new UnfitInputException("no chat template"), ExitCode.BAD_INPUT),
+        Arguments.of(new NonFiniteLogitsException(3), ExitCode.BAD_INPUT),
         Arguments.of(new NoSuchFileException("x"), ExitCode.NO_INPUT),
         Arguments.of(new FileNotFoundException("x"), ExitCode.NO_INPUT),
         Arguments.of(new DeviceException(Device.cuda(3), "absent"), ExitCode.UNAVAILABLE),
@@ -62,6 +64,7 @@ class ExitCodeTest {
     String books = Invocation.BOOKS.toString();
     String alice = Invocation.TEXTS.resolve("alice.txt").toString();
     String missing = Invocation.ROOT.resolve("no-such-folder").toString();
+    String few = Invocation.BOOKS.resolve("config.json").toString(); // tokens
     return List.of(
         usage(),
         usage("dance"),
@@ -92,6 +95,11 @@ class ExitCodeTest {
         usage("quantize", "-m", books, "-o", "x", "--scheme", "W4A16", "--method", "magic"),
         usage("quantize", "-m", books, "-o", "x", "--scheme", "W4A16", "--resume"),
         usage("quantize", "-m", books, "-o", "x", "--scheme", "W4A16", "--par-steps", "4"),
+        usage("quantize", "-m", books, "-o", "x", "--scheme", "W4A16", "--report", missing + "/r"),
+        usage("bench", "-m", books, "-p", "2000000000", "-d", "2000000000"),
+        usage("run", "-m", books, "--context", "2147483647", "x"),
+        usage("run", "-m", "", "x"),
+        usage("run", "-m", "a\0b", "x"),
         Arguments.of(ExitCode.NO_INPUT, List.of("run", "-m", missing, "x")),
         Arguments.of(ExitCode.NO_INPUT, List.of("tokenize", "-m", missing, "x")),
         Arguments.of(ExitCode.NO_INPUT, List.of("inspect", "-m", missing)),
@@ -99,6 +107,18 @@ class ExitCodeTest {
         Arguments.of(
             ExitCode.NO_INPUT, List.of("quantize", "-m", missing, "-o", "x", "--scheme", "W4A16")),
         Arguments.of(ExitCode.NO_INPUT, List.of("perplexity", "-m", books, "--text", missing)),
+        Arguments.of(
+            ExitCode.NO_INPUT,
+            List.of("quantize", "-m", books, "-o", "x", "--scheme", "W4A16", "--text", missing)),
+        Arguments.of(
+            ExitCode.BAD_INPUT,
+            List.of("quantize", "-m", books, "-o", "x", "--scheme", "W4A16", "--text", few)),
+        Arguments.of(ExitCode.BAD_INPUT, List.of("perplexity", "-m", books, "--text", few)),
+        Arguments.of(ExitCode.BAD_INPUT, List.of("perplexity", "-m", books, "--text", books)),
+        Arguments.of(ExitCode.BAD_INPUT, List.of("tokenize", "-m", books, "--file", books)),
+        Arguments.of(
+            ExitCode.IO, List.of("logits", "-m", books, "--ids", "1", "-o", missing + "/x.npy")),
+        Arguments.of(ExitCode.IO, List.of("logits", "-m", books, "--ids", "1", "-o", books)),
         Arguments.of(ExitCode.BAD_INPUT, List.of("run", "-m", alice, "x")),
         absent("run", "-m", books, "x"),
         absent("perplexity", "-m", books, "--text", alice),
@@ -126,7 +146,9 @@ class ExitCodeTest {
         () -> assertEquals(code.number(), result.code(), result.err()),
         () -> assertEquals("", result.out()),
         () -> assertOneLine(result.err()),
-        () -> assertTrue(result.err().startsWith("nibble"), result.err()));
+        () -> assertTrue(result.err().startsWith("nibble"), result.err()),
+        () -> assertFalse(result.err().contains("java."), result.err()),
+        () -> assertFalse(result.err().contains(".partial"), result.err()));
   }
 
   @Test

@@ -58,6 +58,9 @@ class ChatTemplateTest {
     assertEquals("own", open().prompt(TALK));
     Files.write(folder.resolve("chat_template.jinja"), new byte[] {(byte) 0xFF});
     assertThrows(ModelFormatException.class, this::open);
+    Files.delete(folder.resolve("chat_template.jinja"));
+    Files.createDirectory(folder.resolve("chat_template.jinja"));
+    assertThrows(ModelFormatException.class, this::open);
   }
 
   @Test
