@@ -1,5 +1,6 @@
 package dev.nibble.runtime;
 
+import com.sun.management.OperatingSystemMXBean;
 import dev.nibble.quantizer.calibration.BlockForward;
 import dev.nibble.quantizer.calibration.BlockMethod;
 import dev.nibble.quantizer.calibration.BlockTask;
@@ -18,6 +19,7 @@ import dev.nibble.quantizer.tensor.FloatGemm;
 import dev.nibble.quantizer.tensor.FloatMatrix;
 import dev.nibble.quantizer.tensor.WorkerThreads;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -58,6 +60,13 @@ public final class CalibratedModel implements BlockMethod {
   public CalibratedModel(BlockMethod method, UnaryOperator<QuantizedBlock> change) {
     this.method = method;
     this.change = change;
+  }
+
+  /** What this process has had of the cores: with it a limit holds on a busy machine too. */
+  public static double coreSeconds() {
+    OperatingSystemMXBean machine =
+        (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
+    return machine.getProcessCpuTime() / 1e9;
   }
 
   /** Quantizes a folder on the first windows of the calibration text. */

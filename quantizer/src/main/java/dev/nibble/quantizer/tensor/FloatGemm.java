@@ -12,7 +12,7 @@ public final class FloatGemm {
   private static final int ROWS = 64;
 
   /** Items a thread should have, so that none waits for long. */
-  private static final int ITEMS = 4;
+  private static final int ITEMS = 2;
 
   private final WorkerThreads workers;
   private final FloatPanels panels = new FloatPanels();

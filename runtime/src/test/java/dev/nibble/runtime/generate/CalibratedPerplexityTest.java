@@ -3,7 +3,6 @@ package dev.nibble.runtime.generate;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.sun.management.OperatingSystemMXBean;
 import dev.nibble.quantizer.calibration.BlockMethod;
 import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.quantizer.method.CalibratedQuantizer;
@@ -18,7 +17,6 @@ import dev.nibble.runtime.TestModels;
 import dev.nibble.runtime.model.Device;
 import dev.nibble.runtime.model.ModelOptions;
 import java.io.IOException;
-import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Tag;
@@ -65,9 +63,7 @@ class CalibratedPerplexityTest {
   /** Quantizes, within so many minutes of two cores, and measures. */
   private double perplexity(String method, String scheme, int minutes) throws IOException {
     Path packed = folder.resolve(method + scheme);
-    OperatingSystemMXBean machine =
-        (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
-    long before = machine.getProcessCpuTime();
+    double before = CalibratedModel.coreSeconds();
     BlockMethod made = MethodCatalog.create(method, Options.DEFAULT);
     CalibratedQuantizer.quantize(
         new Request(
@@ -76,7 +72,7 @@ class CalibratedPerplexityTest {
         new Calibration(
             TestModels.fixture("text/calibration.txt"), 128, 1024, 0, Interrupted.DISCARD),
         CalibratedModel.SILENT);
-    double seconds = (machine.getProcessCpuTime() - before) / 1e9;
+    double seconds = CalibratedModel.coreSeconds() - before;
     assertTrue(
         seconds <= THREADS * 60.0 * minutes,
         "%s %s: %.0f seconds of a core".formatted(method, scheme, seconds));
