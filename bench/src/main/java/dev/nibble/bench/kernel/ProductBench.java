@@ -131,7 +131,9 @@ public final class ProductBench {
   private TokenProduct product(
       HostLinear linear, DeviceWeights weights, MatrixRows x, MatrixRows y, int tokens) {
     if (linear.scheme().quantizesActivations()) {
-      return new TiledProduct(bench, linear, weights, x, y, tokens);
+      return weights instanceof DeviceWeights.Packed && tokens <= SkinnyGemm.MAX_TOKENS
+          ? new CodedProduct(bench, linear, weights, x, y, tokens)
+          : new TiledProduct(bench, linear, weights, x, y, tokens);
     }
     return switch (weights) {
       case DeviceWeights.Dense _ when tokens <= DenseGemv.MAX_TOKENS ->

@@ -27,13 +27,17 @@ final class SplitProduct implements TokenProduct {
             bench.room(SkinnyGemm.partBytes(tokens, layout.columns())),
             bench.room(SkinnyGemm.runBytes(tokens, layout.columns())),
             bench.room((long) Float.BYTES * tokens));
-    scratch =
-        new SkinnyGemm.Scratch(
-            bench.room(SkinnyGemm.chainBytes(tokens, layout.paddedRows())),
-            bench.zeros(SkinnyGemm.arrivalBytes(layout.paddedRows())));
+    scratch = scratch(bench, tokens, layout.paddedRows());
     this.x = x;
     this.y = y;
     this.tokens = tokens;
+  }
+
+  /** Room for the sums of a product. */
+  static SkinnyGemm.Scratch scratch(Workbench bench, int tokens, int paddedRows) {
+    return new SkinnyGemm.Scratch(
+        bench.room(SkinnyGemm.chainBytes(tokens, paddedRows)),
+        bench.zeros(SkinnyGemm.arrivalBytes(paddedRows)));
   }
 
   @Override

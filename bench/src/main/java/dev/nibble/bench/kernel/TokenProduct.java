@@ -5,7 +5,7 @@ import dev.nibble.runtime.kernel.DeviceWeights;
 /**
  * Products of a number of tokens as the engine does them: what makes the input, then the kernel.
  */
-sealed interface TokenProduct permits StreamedProduct, SplitProduct, TiledProduct {
+sealed interface TokenProduct permits StreamedProduct, SplitProduct, CodedProduct, TiledProduct {
   /** Name of the kernel. */
   String name();
 

@@ -55,10 +55,13 @@ record EngineMemoryStep(String model, String scheme, int context, String batch) 
     if (before.isEmpty() || !fits(sequences, before.get())) {
       return Optional.empty();
     }
-    ModelWeights weights = ModelWeights.synthetic(model, QuantScheme.parse(scheme));
-    ModelOptions options = options(weights, sequences);
+    QuantScheme packed = QuantScheme.parse(scheme);
+    ModelOptions options;
+    try (ModelWeights sizes = ModelWeights.syntheticSizes(model, packed)) {
+      options = options(sizes, sequences);
+    }
     long used;
-    try (Engine engine = Engine.create(weights, new Device.Cuda(0), options)) {
+    try (Engine engine = Engine.synthetic(model, packed, new Device.Cuda(0), options)) {
       used = session.reading().orElseThrow().usedBytes() - before.get().usedBytes();
       if (used < engine.memory().totalBytes()) {
         return Optional.empty(); // another process gave memory back meanwhile
