@@ -10,6 +10,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -18,6 +19,7 @@ import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.SequencedSet;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -33,16 +35,20 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
   private final SequencedMap<String, Located> tensors;
   private final Arena arena;
 
+  /** Tensors with checksums that nobody has held their data against yet, by its address. */
+  private final Map<Long, Located> unread = new ConcurrentHashMap<>();
+
   /** A tensor, the file it is in, and that file's mapped data. */
   private record Located(
       SafetensorsFile file, SafetensorsHeader.Entry entry, MemorySegment fileData) {
+    long bytes() {
+      return entry.end() - entry.begin();
+    }
+
     Tensor tensor() {
       TensorInfo info = entry.info();
       return new Tensor(
-          info.name(),
-          info.dtype(),
-          info.shape(),
-          fileData.asSlice(entry.begin(), entry.end() - entry.begin()));
+          info.name(), info.dtype(), info.shape(), fileData.asSlice(entry.begin(), bytes()));
     }
   }
 
@@ -73,6 +79,11 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
     this.files = List.copyOf(files);
     this.tensors = tensors;
     this.arena = arena;
+    for (Located tensor : tensors.values()) {
+      if (tensor.bytes() > 0 && isSummed(tensor.file)) {
+        unread.put(tensor.tensor().data().address(), tensor);
+      }
+    }
   }
 
   /**
@@ -84,11 +95,47 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
    * @throws java.nio.file.NoSuchFileException if the folder or a file of it is missing
    * @throws IOException if reading fails
    */
-  @SuppressWarnings("MustBeClosedChecker")
   public static Checkpoint open(Path folder) throws IOException {
+    List<SafetensorsFile> files = readFiles(folder);
+    for (SafetensorsFile file : files) {
+      if (isSummed(file)) {
+        PackedChecksums.requireTensors(file, file.header().entries());
+      }
+    }
+    Checkpoint checkpoint = map(folder, files);
+    checkpoint.unread.clear();
+    return checkpoint;
+  }
+
+  /**
+   * Opens and checks a folder as {@link #open} does, but for the checksums of tensors' data:
+   * whoever reads it sums it then.
+   *
+   * @param folder a Hugging Face model folder, packed or not
+   * @return the checkpoint
+   * @throws ModelFormatException if a file breaks its format
+   * @throws java.nio.file.NoSuchFileException if the folder or a file of it is missing
+   * @throws IOException if reading fails
+   * @see #requireChecksum
+   * @see #requireChecksums
+   */
+  public static Checkpoint openUnread(Path folder) throws IOException {
+    return map(folder, readFiles(folder));
+  }
+
+  private static List<SafetensorsFile> readFiles(Path folder) throws IOException {
     requireFolder(folder);
     List<SafetensorsFile> files = readHeaders(folder);
-    requireChecksums(folder, files);
+    requireFiles(folder, files);
+    return files;
+  }
+
+  private static boolean isSummed(SafetensorsFile file) {
+    return PackedChecksums.isPresent(file.header().metadata());
+  }
+
+  @SuppressWarnings("MustBeClosedChecker")
+  private static Checkpoint map(Path folder, List<SafetensorsFile> files) throws IOException {
     ModelConfig config = ModelConfig.read(folder);
     if (config.quantization().isPresent()) {
       requirePacked(files);
@@ -171,6 +218,42 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
   }
 
   /**
+   * Holds a tensor's data, which the caller has summed, against its checksum.
+   *
+   * @param data as {@link #find} gives it; that of no tensor is let pass
+   * @param crc32c of all of it
+   * @throws ModelFormatException if the checksum is another
+   */
+  public void requireChecksum(MemorySegment data, int crc32c) throws ModelFormatException {
+    Located tensor = unread.get(data.address());
+    if (tensor != null && tensor.bytes() == data.byteSize()) {
+      PackedChecksums.requireTensor(tensor.file, tensor.entry, crc32c);
+      unread.remove(data.address());
+    }
+  }
+
+  /**
+   * Reads the data of the tensors whose checksums have not been checked yet, and checks them.
+   *
+   * @throws ModelFormatException if a checksum is another
+   * @throws IOException if reading fails
+   */
+  public void requireChecksums() throws IOException {
+    for (SafetensorsFile file : files) {
+      List<SafetensorsHeader.Entry> entries =
+          unread.values().stream()
+              .filter(tensor -> tensor.file.path().equals(file.path()))
+              .map(Located::entry)
+              .sorted(Comparator.comparingLong(SafetensorsHeader.Entry::begin))
+              .toList();
+      if (!entries.isEmpty()) {
+        PackedChecksums.requireTensors(file, entries);
+      }
+    }
+    unread.clear();
+  }
+
+  /**
    * Runs work that reads tensors' data, in this thread or others. A file that was cut short after
    * it was mapped makes the JVM throw InternalError where it is read; this turns that into the
    * typed error.
@@ -236,12 +319,15 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
     return files;
   }
 
-  private static void requireChecksums(Path folder, List<SafetensorsFile> files)
-      throws IOException {
+  private static void requireFiles(Path folder, List<SafetensorsFile> files) throws IOException {
     for (SafetensorsFile file : files) {
-      if (PackedChecksums.isPresent(file.header().metadata())) {
+      if (isSummed(file)) {
         PackedChecksums.requireFiles(folder, file.header().metadata());
-        PackedChecksums.requireTensors(file);
+        for (SafetensorsHeader.Entry entry : file.header().entries()) {
+          if (entry.begin() == entry.end()) {
+            PackedChecksums.requireTensor(file, entry, 0);
+          }
+        }
       }
     }
   }

@@ -123,20 +123,30 @@ public final class PackedChecksums {
     }
   }
 
-  /** Checks the data of every tensor. It is read, not mapped, so that it may fail safely. */
-  static void requireTensors(SafetensorsFile file) throws IOException {
-    Map<String, String> metadata = file.header().metadata();
+  /** Checks the data of tensors. It is read, not mapped, so that it may fail safely. */
+  static void requireTensors(SafetensorsFile file, List<SafetensorsHeader.Entry> entries)
+      throws IOException {
     try (FileChannel channel = ModelFile.open(file.path());
         Arena arena = Arena.ofConfined()) {
       ByteBuffer buffer = buffer(arena, file.size());
-      for (SafetensorsHeader.Entry entry : file.header().entries()) {
-        String name = entry.info().name();
+      for (SafetensorsHeader.Entry entry : entries) {
         long from = file.dataOffset() + entry.begin();
         long to = file.dataOffset() + entry.end();
-        String found = digits(crc(file.path(), channel, from, to, buffer));
-        requireSame(file.path(), "tensor '" + name + "'", metadata.get(TENSOR + name), found);
+        CRC32C crc = crc(file.path(), channel, from, to, buffer);
+        requireTensor(file, entry, (int) crc.getValue());
       }
     }
+  }
+
+  /** Checks a tensor whose data has been read. */
+  static void requireTensor(SafetensorsFile file, SafetensorsHeader.Entry entry, int crc)
+      throws ModelFormatException {
+    String name = entry.info().name();
+    requireSame(
+        file.path(),
+        "tensor '" + name + "'",
+        file.header().metadata().get(TENSOR + name),
+        HexFormat.of().toHexDigits(Integer.toUnsignedLong(crc), BLANK.length()));
   }
 
   private static String ofFile(Path file) throws IOException {

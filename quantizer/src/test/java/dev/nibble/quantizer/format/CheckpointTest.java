@@ -2,12 +2,19 @@ package dev.nibble.quantizer.format;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.zip.CRC32C;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -86,5 +93,38 @@ class CheckpointTest {
       }
     }
     return found;
+  }
+
+  /** What a reader has summed, and what it has not, is checked all the same. */
+  @Test
+  void checksumsOfDataMayWait(@TempDir Path folder) throws IOException {
+    SmallModel.packed(folder, Long.MAX_VALUE);
+    Path file = folder.resolve("model.safetensors");
+    byte[] bytes = Files.readAllBytes(file);
+    bytes[bytes.length - 1] ^= 4;
+    Files.write(file, bytes);
+    assertThrows(ModelFormatException.class, () -> Checkpoint.open(folder));
+    try (Checkpoint checkpoint = Checkpoint.openUnread(folder)) {
+      String last = checkpoint.names().getLast();
+      for (String name : checkpoint.names()) {
+        MemorySegment data = checkpoint.find(name).orElseThrow().data();
+        CRC32C crc = new CRC32C();
+        crc.update(data.toArray(ValueLayout.JAVA_BYTE));
+        int sum = (int) crc.getValue();
+        if (name.equals(last)) {
+          ModelFormatException refusal =
+              assertThrows(ModelFormatException.class, () -> checkpoint.requireChecksum(data, sum));
+          assertTrue(refusal.getMessage().contains(name), refusal.getMessage());
+        } else {
+          checkpoint.requireChecksum(data, sum);
+        }
+      }
+      assertThrows(ModelFormatException.class, checkpoint::requireChecksums);
+    }
+    bytes[bytes.length - 1] ^= 4;
+    Files.write(file, bytes);
+    try (Checkpoint checkpoint = Checkpoint.openUnread(folder)) {
+      checkpoint.requireChecksums();
+    }
   }
 }

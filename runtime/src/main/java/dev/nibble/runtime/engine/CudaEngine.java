@@ -15,6 +15,8 @@ import dev.nibble.runtime.model.Linear;
 import dev.nibble.runtime.model.ModelOptions;
 import dev.nibble.runtime.model.ModelWeights;
 import dev.nibble.runtime.model.UnfitModelException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayDeque;
@@ -86,6 +88,7 @@ final class CudaEngine implements Engine {
     try (DeviceContents contents = source.begin(device, stream, planned.weightBytes())) {
       model.fill(contents);
     }
+    requireChecksums(weights);
     CudaKernels kernels = CudaKernels.load(catalog, config, planned.cache(), planned.stage());
     transformer =
         new CudaTransformer(config, stream, kernels, work, planned.cache(), planned.stage(), model);
@@ -93,6 +96,15 @@ final class CudaEngine implements Engine {
     graphs = new Graph[graphOf(sequences) + 1];
     for (int i = 0; i < graphs.length; i++) {
       graphs[i] = capture(rowsOf(i));
+    }
+  }
+
+  /** What was not sent as it is has not been summed yet. */
+  private static void requireChecksums(ModelWeights weights) {
+    try {
+      weights.memory().requireChecksums();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
   }
 

@@ -22,6 +22,8 @@ public interface Engine extends AutoCloseable {
    * @throws dev.nibble.runtime.model.DeviceException if the device is absent or has too little
    *     memory
    * @throws dev.nibble.runtime.model.UnfitModelException if the device cannot run such a model
+   * @throws java.io.UncheckedIOException of a ModelFormatException if a tensor of a checkpoint that
+   *     was opened unread has another checksum, or of another if reading one fails
    */
   static Engine create(ModelWeights weights, Device device, ModelOptions options) {
     return EngineChoice.create(weights, device, options);

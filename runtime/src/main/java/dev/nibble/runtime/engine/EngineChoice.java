@@ -11,6 +11,8 @@ import dev.nibble.runtime.model.DeviceException;
 import dev.nibble.runtime.model.ModelOptions;
 import dev.nibble.runtime.model.ModelWeights;
 import dev.nibble.runtime.model.UnfitModelException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.function.Supplier;
 import org.slf4j.Logger;
@@ -26,7 +28,12 @@ final class EngineChoice {
   private EngineChoice() {}
 
   static Engine create(ModelWeights weights, Device device, ModelOptions options) {
-    return create(() -> weights, () -> weights, DeviceUpload::of, device, options);
+    return create(
+        () -> weights,
+        () -> weights,
+        (gpu, stream, bytes) -> DeviceUpload.of(gpu, stream, bytes, weights.memory()),
+        device,
+        options);
   }
 
   static Engine synthetic(String shape, QuantScheme scheme, Device device, ModelOptions options) {
@@ -51,14 +58,18 @@ final class EngineChoice {
       Device device,
       ModelOptions options) {
     return switch (device) {
-      case Device.Cpu _ -> CpuEngine.create(onHost.get(), options);
+      case Device.Cpu _ -> onHost(onHost.get(), options);
       case Device.Auto _ -> {
+        ModelWeights weights = planned.get();
         // The CPU has its reason, which is said once.
         try {
-          yield onDevice(planned.get(), source, new Device.Cuda(0), options);
+          yield onDevice(weights, source, new Device.Cuda(0), options);
         } catch (DeviceException | UnfitModelException | CudaException e) {
           LOG.warn("running on the CPU: {}", e.getMessage());
-          yield CpuEngine.create(onHost.get(), options);
+          yield onHost(onHost.get(), options);
+        } catch (RuntimeException | OutOfMemoryError e) {
+          weights.close();
+          throw e;
         }
       }
       case Device.Cuda cuda -> {
@@ -71,6 +82,16 @@ final class EngineChoice {
         }
       }
     };
+  }
+
+  private static Engine onHost(ModelWeights weights, ModelOptions options) {
+    try {
+      weights.memory().requireChecksums();
+    } catch (IOException e) {
+      weights.close();
+      throw new UncheckedIOException(e);
+    }
+    return CpuEngine.create(weights, options);
   }
 
   /** Makes the engine and closes the weights, which are on the device then. */

@@ -106,6 +106,7 @@ final class SyntheticContents implements DeviceContents {
     }
     DeviceBuffer block = device.allocate(blockBytes);
     upload.send(segment, DeviceRange.of(block));
+    upload.flush();
     return block;
   }
 

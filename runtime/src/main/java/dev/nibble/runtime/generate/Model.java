@@ -12,6 +12,7 @@ import dev.nibble.runtime.model.Device;
 import dev.nibble.runtime.model.ModelOptions;
 import dev.nibble.runtime.model.ModelWeights;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Supplier;
@@ -71,10 +72,14 @@ public final class Model implements AutoCloseable {
    */
   public static Model load(Path folder, Device device, ModelOptions options) throws IOException {
     Tokenizer tokenizer = TokenizerFiles.open(folder);
-    Checkpoint checkpoint = Checkpoint.open(folder);
+    Checkpoint checkpoint = Checkpoint.openUnread(folder);
     ModelWeights weights = ModelWeights.of(checkpoint);
-    Engine engine = checkpoint.reading(() -> Engine.create(weights, device, options));
-    return new Model(folder, weights.config(), tokenizer, engine);
+    try {
+      Engine engine = checkpoint.reading(() -> Engine.create(weights, device, options));
+      return new Model(folder, weights.config(), tokenizer, engine);
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    }
   }
 
   /**

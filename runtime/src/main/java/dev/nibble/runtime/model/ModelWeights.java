@@ -3,9 +3,11 @@ package dev.nibble.runtime.model;
 import dev.nibble.quantizer.format.Checkpoint;
 import dev.nibble.quantizer.format.DType;
 import dev.nibble.quantizer.format.ModelConfig;
+import dev.nibble.quantizer.format.ModelFormatException;
 import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.quantizer.tensor.WeightMatrix;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.Optional;
 
@@ -51,7 +53,7 @@ public record ModelWeights(
     try {
       ModelWeights weights =
           checkpoint.reading(
-              () -> WeightReader.read(checkpoint, checkpoint.config(), checkpoint::close));
+              () -> WeightReader.read(checkpoint, checkpoint.config(), new Mapped(checkpoint)));
       sorted = true;
       return weights;
     } finally {
@@ -115,7 +117,42 @@ public record ModelWeights(
   /** Memory that weights lie in. */
   @FunctionalInterface
   public interface Memory extends AutoCloseable {
+    /**
+     * Tells the checksum of data that was read whole, on its way to somewhere.
+     *
+     * @param data of a tensor
+     * @param crc32c its CRC32C
+     * @throws ModelFormatException if it has another checksum
+     */
+    default void wasRead(MemorySegment data, int crc32c) throws ModelFormatException {}
+
+    /**
+     * Reads the tensors that nobody has told the checksum of, and checks theirs.
+     *
+     * @throws ModelFormatException if one has another checksum
+     * @throws IOException if reading fails
+     */
+    default void requireChecksums() throws IOException {}
+
     @Override
     void close();
+  }
+
+  /** The memory of a checkpoint. */
+  private record Mapped(Checkpoint checkpoint) implements Memory {
+    @Override
+    public void wasRead(MemorySegment data, int crc32c) throws ModelFormatException {
+      checkpoint.requireChecksum(data, crc32c);
+    }
+
+    @Override
+    public void requireChecksums() throws IOException {
+      checkpoint.requireChecksums();
+    }
+
+    @Override
+    public void close() {
+      checkpoint.close();
+    }
   }
 }

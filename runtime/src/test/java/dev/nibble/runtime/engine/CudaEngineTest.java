@@ -17,6 +17,7 @@ import dev.nibble.runtime.model.ModelOptions;
 import dev.nibble.runtime.model.ModelWeights;
 import dev.nibble.runtime.model.UnfitModelException;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -161,6 +162,45 @@ class CudaEngineTest {
                     + " use a smaller --context, .* KV4"),
         refusal.getMessage());
     assertFalse(device.calls().contains("cuMemAlloc"), () -> device.calls().toString());
+    assertEquals(List.of(), device.live());
+  }
+
+  @Test
+  void damageIsSeenOnTheWay() throws IOException {
+    Path damaged = Files.createDirectory(folder.resolve("damaged"));
+    for (String name : List.of("config.json", "model.safetensors")) {
+      Files.copy(folder.resolve(PACKED).resolve(name), damaged.resolve(name));
+    }
+    Path file = damaged.resolve("model.safetensors");
+    long end;
+    try (Checkpoint checkpoint = Checkpoint.openUnread(damaged)) {
+      long after = 0;
+      for (String name : checkpoint.names().reversed()) {
+        if (name.endsWith("q_proj.qweight")) {
+          break;
+        }
+        after += checkpoint.info(name).orElseThrow().bytes();
+      }
+      end = Files.size(file) - after;
+    }
+    byte[] bytes = Files.readAllBytes(file);
+    bytes[(int) end - 1] ^= 1;
+    Files.write(file, bytes);
+    FakeDevice device = FakeDevice.sound();
+    try (ModelWeights weights = ModelWeights.of(Checkpoint.openUnread(damaged))) {
+      KernelCatalog kernels = new KernelCatalog(device.open(), "sm_90a", _ -> new byte[] {1});
+      UncheckedIOException refusal =
+          assertThrows(
+              UncheckedIOException.class,
+              () ->
+                  CudaEngine.create(
+                      weights,
+                      (gpu, stream, size) -> DeviceUpload.of(gpu, stream, size, weights.memory()),
+                      OPTIONS,
+                      kernels,
+                      Device.cuda(0)));
+      assertTrue(refusal.getMessage().contains("q_proj.qweight"), refusal.getMessage());
+    }
     assertEquals(List.of(), device.live());
   }
 
