@@ -52,8 +52,7 @@ final class Failures implements IExecutionExceptionHandler, IParameterExceptionH
     String text =
         switch (failure) {
           case UncheckedIOException e when e.getCause() != null -> describe(e.getCause());
-          case CharacterCodingException e ->
-              "standard input: expected UTF-8 text: " + e.getMessage();
+          case CharacterCodingException _ -> "standard input: expected UTF-8 text";
           case NoSuchFileException e when e.getReason() == null ->
               e.getFile() + ": no such file or folder";
           case NotDirectoryException e -> e.getFile() + ": is not a folder";

@@ -21,16 +21,17 @@ public final class Main {
 
   /**
    * The launcher lends the JVM a filtered standard error, for the notice about incubator modules
-   * that no flag turns off, and passes the real one beside it.
+   * that no flag turns off, and passes the real one beside it. Where that is another user's pipe,
+   * it cannot be opened again, and the filtered one does as well.
    */
-  private static void takeBackStandardError() {
+  static void takeBackStandardError() {
     String path = System.getProperty("nibble.stderr");
     if (path != null) {
       try {
         System.setErr(
             new PrintStream(new FileOutputStream(path, true), true, StandardCharsets.UTF_8));
       } catch (FileNotFoundException e) {
-        System.err.println("nibble: " + e.getMessage());
+        // Messages go on through the filter.
       }
     }
   }
