@@ -18,10 +18,9 @@ public final class Kernel {
   private final MemorySegment function;
   private final MemorySegment launch;
 
-  /** Of a launch in clusters, and of one that may start early, one after the other. */
-  private final MemorySegment clusterAttribute;
+  /** Room for the attributes of a launch, one after the other. */
+  private final MemorySegment[] attributes = new MemorySegment[3];
 
-  private final MemorySegment startAttribute;
   private final MemorySegment parameters;
 
   Kernel(KernelLibrary library, String name, MemorySegment function) {
@@ -30,15 +29,12 @@ public final class Kernel {
     this.function = function;
     Arena arena = library.arena();
     launch = CUlaunchConfig.allocate(arena);
-    MemorySegment attributes = CUlaunchAttribute.allocateArray(2, arena);
-    clusterAttribute = CUlaunchAttribute.asSlice(attributes, 0);
-    startAttribute = CUlaunchAttribute.asSlice(attributes, 1);
+    MemorySegment room = CUlaunchAttribute.allocateArray(attributes.length, arena);
+    for (int i = 0; i < attributes.length; i++) {
+      attributes[i] = CUlaunchAttribute.asSlice(room, i);
+    }
+    CUlaunchConfig.attrs(launch, room);
     parameters = arena.allocate(ValueLayout.ADDRESS);
-    CUlaunchAttribute.id(clusterAttribute, cuda_constants.CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION());
-    CUlaunchAttribute.id(
-        startAttribute, cuda_constants.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION());
-    CUlaunchAttributeValue.programmaticStreamSerializationAllowed(
-        CUlaunchAttribute.value(startAttribute), 1);
   }
 
   /**
@@ -126,25 +122,40 @@ public final class Kernel {
     CUlaunchConfig.blockDimZ(launch, config.block().z());
     CUlaunchConfig.sharedMemBytes(launch, config.sharedBytes());
     CUlaunchConfig.hStream(launch, stream.handle());
-    int attributes =
-        switch (config.start()) {
-          case AFTER_PREVIOUS -> 0;
-          case WHEN_PREVIOUS_ALLOWS -> 1;
-        };
-    CUlaunchConfig.attrs(launch, startAttribute);
-    if (config.clustered()) {
-      MemorySegment cluster =
-          CUlaunchAttributeValue.clusterDim(CUlaunchAttribute.value(clusterAttribute));
-      CUlaunchAttributeValue.clusterDim.x(cluster, config.cluster().x());
-      CUlaunchAttributeValue.clusterDim.y(cluster, config.cluster().y());
-      CUlaunchAttributeValue.clusterDim.z(cluster, config.cluster().z());
-      CUlaunchConfig.attrs(launch, clusterAttribute);
-      attributes++;
-    }
-    CUlaunchConfig.numAttrs(launch, attributes);
+    CUlaunchConfig.numAttrs(launch, setAttributes(config));
     parameters.set(ValueLayout.ADDRESS, 0, arguments);
     library.device.check(
         "cuLaunchKernelEx",
         driver.cuLaunchKernelEx(launch, function, parameters, MemorySegment.NULL));
+  }
+
+  /** Writes the attributes that the launch needs, and counts them. */
+  private int setAttributes(LaunchConfig config) {
+    int count = 0;
+    if (config.clustered()) {
+      MemorySegment cluster =
+          CUlaunchAttributeValue.clusterDim(
+              attribute(count++, cuda_constants.CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION()));
+      CUlaunchAttributeValue.clusterDim.x(cluster, config.cluster().x());
+      CUlaunchAttributeValue.clusterDim.y(cluster, config.cluster().y());
+      CUlaunchAttributeValue.clusterDim.z(cluster, config.cluster().z());
+    }
+    if (config.sharedPercent() != LaunchConfig.KERNELS_OWN) {
+      CUlaunchAttributeValue.sharedMemCarveout(
+          attribute(count++, cuda_constants.CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT()),
+          config.sharedPercent());
+    }
+    if (config.start() == LaunchConfig.Start.WHEN_PREVIOUS_ALLOWS) {
+      CUlaunchAttributeValue.programmaticStreamSerializationAllowed(
+          attribute(
+              count++, cuda_constants.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION()),
+          1);
+    }
+    return count;
+  }
+
+  private MemorySegment attribute(int index, int id) {
+    CUlaunchAttribute.id(attributes[index], id);
+    return CUlaunchAttribute.value(attributes[index]);
   }
 }
