@@ -6,6 +6,9 @@
 // added up in order, whatever the number of tokens and the launch: a token's result does not depend
 // on its batch.
 //
+// With norm_weight, x is first an RMSNorm's, in the arithmetic of row_norm.h: for each token the block
+// goes twice over x, so that it pays for one or two tokens.
+//
 // Up to DENSE_GEMV_MAX_SEGMENTS matrices that read the same x go in one launch; for
 // GEMV_SWIGLU_F16 they are gate and up, of as many rows.
 //
@@ -18,7 +21,8 @@
 //   dynamic shared memory dense_gemv_shared_bytes with a batch of dense_gemv_batch.
 // t = 8 holds x in shared memory, so that 8 tokens may have at most about 12,000 columns on an H200
 // (dense_gemv_shared_bytes says); t = 16 takes 1 to 16 tokens of any length, with the same result.
-// With programmatic dependent launch the kernel reads W before it waits for the kernel before it.
+// With programmatic dependent launch the kernel reads W and the norm's weights before it waits for
+// the kernel before it.
 #ifndef NIBBLE_DENSE_GEMV_H
 #define NIBBLE_DENSE_GEMV_H
 
@@ -32,14 +36,16 @@
 #define DENSE_GEMV_WARPS 16
 #define DENSE_GEMV_ROWS 16           // rows of a tile
 #define DENSE_GEMV_BLOCK_COLUMNS 256  // columns that a warp takes at a time
-#define DENSE_GEMV_ARGS_BYTES 208
+#define DENSE_GEMV_ARGS_BYTES 224
 
 struct dense_gemv_args {
   // fp16 or bf16 [rows of the segment, weight_stride] each, DENSE_GEMV_MAX_SEGMENTS of them;
   // 2-byte aligned, fast where 16-byte aligned.
   const void* weights[3];
-  // fp16 [tokens, x_stride]; 16-byte aligned.
+  // fp16 [tokens, x_stride], or with a norm fp32; 16-byte aligned.
   const void* x;
+  // fp32 [columns]; null: no norm. Only with t = 8.
+  const float* norm_weight;
   struct gemv_segment segments[3];
   // Elements from one row to the next: at least columns, fast where a multiple of 8.
   int64_t weight_stride;
@@ -50,6 +56,9 @@ struct dense_gemv_args {
   int32_t segment_count;
   // GEMV_STORE_F16 and so on.
   int32_t epilogue;
+  // Added to the norm's mean square.
+  float epsilon;
+  int32_t reserved;
 };
 
 #ifdef __cplusplus

@@ -1,13 +1,15 @@
 // Starts the residual stream: out[row] = table[tokens[row]], plus learned[positions[row]] for
 // models with learned positions. A row whose token is negative becomes zeros.
-//   grid (rows, 1, 1), block (EMBEDDING_THREADS, 1, 1), no dynamic shared memory.
+//   grid (rows, ceil(columns / EMBEDDING_COLUMNS), 1), block (EMBEDDING_THREADS, 1, 1), no dynamic
+//   shared memory.
 #ifndef NIBBLE_EMBEDDING_H
 #define NIBBLE_EMBEDDING_H
 
 #include <assert.h>
 #include <stdint.h>
 
-#define EMBEDDING_THREADS 256
+#define EMBEDDING_THREADS 128
+#define EMBEDDING_COLUMNS 512  // of a block
 #define EMBEDDING_ARGS_BYTES 64
 
 #define EMBEDDING_F32 0

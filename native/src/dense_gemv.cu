@@ -75,6 +75,54 @@ __device__ __forceinline__ uint4 load_x(const dense_gemv_args& args, int token, 
   return make_uint4(words[0], words[1], words[2], words[3]);
 }
 
+// Sum over the block, added up as row_norm's.
+__device__ __forceinline__ float block_sum(float value, float* shared) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset >>= 1) {
+    value += __shfl_xor_sync(0xffffffffu, value, offset);
+  }
+  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = value;
+  __syncthreads();
+  float sum = 0.0f;
+#pragma unroll
+  for (int warp = 0; warp < kWarps; ++warp) sum += shared[warp];
+  __syncthreads();
+  return sum;
+}
+
+// A token's x, normed, as fp16 in shared memory, with zeros up to `end`. The whole block calls this.
+__device__ __forceinline__ void norm_row(const dense_gemv_args& args, int token, int end,
+                                         __half* out, float* sums) {
+  constexpr int threads = 32 * kWarps;
+  constexpr int kept_count = 8;
+  const float* const x = static_cast<const float*>(args.x) + token * args.x_stride;
+  // Read twice past these.
+  float kept[kept_count];
+  float sum = 0.0f;
+#pragma unroll
+  for (int k = 0; k < kept_count; ++k) {
+    const int i = threadIdx.x + k * threads;
+    kept[k] = i < args.columns ? load_fresh(x + i) : 0.0f;
+  }
+#pragma unroll
+  for (int k = 0; k < kept_count; ++k) sum = __fmaf_rn(kept[k], kept[k], sum);
+  for (int i = threadIdx.x + kept_count * threads; i < args.columns; i += threads) {
+    const float v = load_fresh(x + i);
+    sum = __fmaf_rn(v, v, sum);
+  }
+  const float total = block_sum(sum, sums);
+  const float scale = 1.0f / sqrtf(total / static_cast<float>(args.columns) + args.epsilon);
+  const auto put = [&](int i, float v) {
+    const float weight = i < args.columns ? args.norm_weight[i] : 0.0f;
+    if (i < end) out[i] = __float2half_rn(__fmul_rn(__fmul_rn(v, scale), weight));
+  };
+#pragma unroll
+  for (int k = 0; k < kept_count; ++k) put(threadIdx.x + k * threads, kept[k]);
+  for (int i = threadIdx.x + kept_count * threads; i < end; i += threads) {
+    put(i, i < args.columns ? load_fresh(x + i) : 0.0f);
+  }
+}
+
 // Tiles of 16 rows of all segments; with SwiGLU an item is gate's and up's tile.
 struct Tiles {
   const dense_gemv_args& args;
@@ -153,7 +201,13 @@ __device__ __forceinline__ void dense_gemv(const dense_gemv_args& args) {
 
   wait_for_previous_kernel();
   start_next_kernel();
-  if (shared_x) {
+  if (shared_x && args.norm_weight != nullptr) {
+    for (int token = 0; token < args.tokens; ++token) {
+      norm_row(args, token, blocks * kBlockColumns,
+               reinterpret_cast<__half*>(x + token * x_pitch), partials);
+    }
+    __syncthreads();
+  } else if (shared_x) {
     const int chunks = blocks * kBlockColumns / 8;
     for (int i = threadIdx.x; i < chunks * args.tokens; i += blockDim.x) {
       const int token = i / chunks, column = i % chunks * 8;

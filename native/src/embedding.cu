@@ -28,15 +28,18 @@ extern "C" __global__ void __launch_bounds__(EMBEDDING_THREADS)
   allow_next_kernel();
   const int64_t token = args.tokens[row];
   float* out = args.out + row * args.out_stride;
-  if (token < 0) {
-    for (int i = threadIdx.x; i < args.columns; i += EMBEDDING_THREADS) out[i] = 0.0f;
-    return;
-  }
   const int64_t first = token * args.columns;
   const int64_t learned = args.learned ? int64_t{args.positions[row]} * args.columns : 0;
-  for (int i = threadIdx.x; i < args.columns; i += EMBEDDING_THREADS) {
-    float x = element(args.table, args.dtype, first + i);
-    if (args.learned) x += element(args.learned, args.learned_dtype, learned + i);
+  const int begin = blockIdx.y * EMBEDDING_COLUMNS + threadIdx.x;
+#pragma unroll
+  for (int k = 0; k < EMBEDDING_COLUMNS; k += EMBEDDING_THREADS) {
+    const int i = begin + k;
+    if (i >= args.columns) break;
+    float x = 0.0f;
+    if (token >= 0) {
+      x = element(args.table, args.dtype, first + i);
+      if (args.learned) x += element(args.learned, args.learned_dtype, learned + i);
+    }
     out[i] = x;
   }
 }

@@ -1,8 +1,7 @@
-// See gemv.h. Each warp streams its own work: a tile's rows by a block of 512 columns at a time,
-// taken in turn from the block's share of the matrix, through its own ring of stages in shared
-// memory. A stage holds the codes, scales and zeros of half a column block; one lane fills the ring
-// before the kernel waits for its input and refills each stage as the warp leaves it. No warp waits
-// for another until the input is quantized and again until all sums are there.
+// See gemv.h. A block's work is a list of items, a tile's rows by a block of 512 columns each, that
+// its warps take in turn. Each warp streams its own through its own ring of stages in shared memory:
+// it fills the ring before the kernel waits for its input and refills each stage as it leaves it. No
+// warp waits for another until the input is quantized and again until all sums are there.
 //
 // The 8 columns of an mma are the high and low parts of kTokens tokens in kSlots groups of columns:
 // with one token four groups share a sum, each in its own pair of columns and with zeros in the
@@ -18,13 +17,13 @@
 #include "epilogue.cuh"
 #include "gemv.h"
 #include "packed_tile.cuh"
+#include "shared_loads.cuh"
+#include "stage_copy.cuh"
 #include "x_parts.cuh"
 
 namespace nibble {
 
 static_assert(GEMV_TASK_COLUMNS == kTaskColumns, "a warp quantizes this many columns");
-// gemv_stage_columns
-constexpr int stage_columns(int bits) { return bits == 2 ? 512 : 256; }
 
 // The matrices of one launch as one matrix, and this block's share of its tiles.
 template <int kBits, int kRun>
@@ -33,19 +32,16 @@ struct Work {
   static constexpr int kPerRowBlock = NIBBLE_ROW_BLOCK / kRows;
 
   const gemv_args& args;
-  int columns;      // padded
-  int row_block_bytes, row_block_groups;
-  int blocks;       // of 512 columns, the last may be shorter
-  int items;        // tiles, or pairs of them, of the whole grid
-  int pair;         // 1 where gate's and up's tiles go together, else 0
-  int tiles;        // of this block, at most
+  int columns;  // padded
+  int blocks;   // of 512 columns, the last may be shorter
+  int items;    // tiles, or pairs of them, of the whole grid
+  int pair;     // 1 where gate's and up's tiles go together, else 0
+  int tiles;    // of this block, at most
   bool grouped;
 
   __device__ explicit Work(const gemv_args& a) : args(a) {
     columns = static_cast<int>(nibble_padded_columns(a.columns));
     blocks = (columns + NIBBLE_COLUMN_BLOCK - 1) / NIBBLE_COLUMN_BLOCK;
-    row_block_bytes = static_cast<int>(nibble_row_block_bytes(kBits, columns));
-    row_block_groups = NIBBLE_ROW_BLOCK / 16 * (columns / kRun);
     int rows = 0;
 #pragma unroll 1
     for (int s = 0; s < a.segment_count; ++s) {
@@ -69,117 +65,80 @@ struct Work {
     return min(NIBBLE_COLUMN_BLOCK, columns - block * NIBBLE_COLUMN_BLOCK);
   }
 
-  // First byte of a tile's codes in a column block of `width` columns; they are contiguous.
-  __device__ const uint8_t* codes(int grid_tile, int block, int width) const {
-    return args.qweight + static_cast<int64_t>(grid_tile / kPerRowBlock) * row_block_bytes +
-           (block * (NIBBLE_ROW_BLOCK * NIBBLE_COLUMN_BLOCK / 8 * kBits) +
-            grid_tile % kPerRowBlock * (kRows / 8 * kBits) * width);
-  }
-
-  // First scales (and zeros) of a tile's first subtile in a column block, in groups' 16 rows.
-  __device__ int first_group(int grid_tile, int block, int width) const {
-    return grid_tile / kPerRowBlock * row_block_groups +
-           block * (NIBBLE_ROW_BLOCK / 16 * NIBBLE_COLUMN_BLOCK / kRun) +
-           grid_tile % kPerRowBlock * (kRows / 16) * (width / kRun);
+  // Groups of columns that a tile's rows have scales of in a column block.
+  __device__ int block_groups(int block) const {
+    return grouped ? block_columns(block) / kRun : 1;
   }
 };
 
-// A lane's part in copying a stage's scales and zeros: 16 bytes of either, or nothing.
+// A stage: codes, scales and zeros of an item, each as it lies in the matrix.
 template <int kBits, int kRun>
-struct ScaleCopy {
-  static constexpr int kSubtiles = Tile<kBits>::kSubtiles;
-  static constexpr int kGroups = stage_columns(kBits) / kRun;  // of a stage
-  static constexpr int kScalePieces = 2 * kGroups * kSubtiles;
-  static constexpr int kPieces = kScalePieces + kGroups * kSubtiles;
+struct Stage {
+  static constexpr int kRows = Work<kBits, kRun>::kRows;
+  static constexpr int kGroups = NIBBLE_COLUMN_BLOCK / kRun;
+  static constexpr int kCodeBytes = kRows * NIBBLE_COLUMN_BLOCK / 8 * kBits;
+  static constexpr int kZerosAt = kCodeBytes + 2 * kRows * kGroups;
+  static constexpr int kBytes = kZerosAt + kRows * kGroups;
+};
 
-  const uint8_t* from;  // what group 0 of its subtile has for this lane
-  int group_bytes;
-  int subtile;
-  int first_group;      // of the stage, that has these bytes, doubled
-  uint32_t to;
+// An item of a block's list, and the way to the one that is `step` items later.
+struct Position {
+  int item, tile, block;
 
-  __device__ ScaleCopy(const gemv_args& args, int piece) {
-    const bool zero = piece >= kScalePieces;
-    const int in_kind = zero ? piece - kScalePieces : piece;
-    const int of_subtile = zero ? kGroups : 2 * kGroups;
-    subtile = kSubtiles == 1 ? 0 : in_kind / of_subtile;
-    const int offset = in_kind - subtile * of_subtile;
-    from = (zero ? args.zeros : static_cast<const uint8_t*>(args.scales)) + 16 * offset;
-    group_bytes = zero ? 16 : 32;
-    first_group = zero ? 2 * offset : offset;
-    if (piece >= kPieces || (zero && args.zeros == nullptr)) first_group = 2 * kGroups;
-    to = 16 * piece;
-  }
+  __device__ __forceinline__ Position(int first, int blocks)
+      : item(first), tile(first / blocks), block(first - tile * blocks) {}
 
-  __device__ void start(int first, int groups, int block_groups, uint32_t stage,
-                        CopyBarrier barrier) const {
-    const int group = kSubtiles == 1 ? first : first + subtile * block_groups;
-    if (first_group < 2 * groups) {
-      barrier.copy16(stage + to, from + static_cast<int64_t>(group) * group_bytes);
+  __device__ __forceinline__ void advance(int step, int step_tiles, int step_blocks, int blocks) {
+    item += step;
+    tile += step_tiles;
+    block += step_blocks;
+    if (block >= blocks) {
+      block -= blocks;
+      ++tile;
     }
   }
 };
 
-// What goes into one stage: a column block of one tile, or half of it.
+// Starts the copies of an item into a stage. The whole warp calls this.
 template <int kBits, int kRun>
-struct Fill {
-  using Format = Tile<kBits>;
+__device__ __forceinline__ void fill(const Work<kBits, kRun>& work, const Position& at, int lane,
+                                     uint32_t stage, StageBarrier barrier, uint64_t policy) {
   using WorkOf = Work<kBits, kRun>;
-  static constexpr int kRows = WorkOf::kRows;
-  using Scales = ScaleCopy<kBits, kRun>;
-  static constexpr int kColumns = stage_columns(kBits);
-  static constexpr int kGroups = kColumns / kRun;
-  static constexpr int kCodeBytes = kRows * kColumns / 8 * kBits;
-  static constexpr int kScaleBytes = 2 * kRows * kGroups;
-  static constexpr int kBytes = kCodeBytes + kScaleBytes + kRows * kGroups;
-
-  const uint8_t* codes;
-  // Where its scales start, in groups' 16 rows.
-  int group;
-  // Columns that the matrix has here (0 past its end), and in the whole column block.
-  uint16_t columns, block_columns;
-
-  // Bytes of a stage. Without groups it holds codes alone.
-  static __device__ int stage_bytes(bool grouped) { return grouped ? kBytes : kCodeBytes; }
-
-  // Part `part` of the thread block's item number `item`: its tiles by column blocks.
-  __device__ void plan(const WorkOf& work, int item, int part) {
-    const int tile = item / work.blocks, block = item % work.blocks;
-    const int width = work.block_columns(block);
-    const int grid_tile = work.grid_tile(tile);
-    columns = tile < work.tiles ? max(min(kColumns, width - part * kColumns), 0) : 0;
-    block_columns = width;
-    codes = work.codes(grid_tile, block, width) + part * kCodeBytes;
-    group = work.first_group(grid_tile, block, width) + part * kGroups;
-  }
-
-  // Starts the copies of what lane `planner` has planned.
-  __device__ void start(const WorkOf& work, const Scales& scales, int planner, int lane,
-                        uint32_t stage, CopyBarrier barrier, uint64_t policy) const {
+  using StageOf = Stage<kBits, kRun>;
+  constexpr int rows = WorkOf::kRows, subtiles = rows / NIBBLE_SUBTILE_ROWS;
 #if NIBBLE_BULK_COPY
-    if (lane == planner) {
-      barrier.bulk_copy(stage, codes, kRows / 8 * kBits * columns, policy);
-    }
-#else
-    const int columns_here = __shfl_sync(kAllLanes, columns, planner);
-    const auto from = __shfl_sync(kAllLanes, reinterpret_cast<unsigned long long>(codes), planner);
-    barrier.bulk_copy(stage, reinterpret_cast<const uint8_t*>(from),
-                      kRows / 8 * kBits * columns_here, policy);
+  if (lane == 0)
 #endif
+  {
+    const gemv_args& args = work.args;
+    const int grid_tile = work.grid_tile(at.tile);
+    const int row_block = grid_tile / WorkOf::kPerRowBlock;
+    const int subtile = grid_tile % WorkOf::kPerRowBlock * subtiles;
+    const int width = work.block_columns(at.block), groups = work.block_groups(at.block);
+    // In units of 16 bytes.
+    const int codes = row_block * (NIBBLE_ROW_BLOCK / 8 * kBits * (work.columns / 16)) +
+                      at.block * (NIBBLE_ROW_BLOCK / 8 * kBits * (NIBBLE_COLUMN_BLOCK / 16)) +
+                      subtile * (NIBBLE_SUBTILE_ROWS / 8 * kBits) * (width / 16);
+    // In groups of 16 rows.
+    int scales = grid_tile * subtiles;
     if (work.grouped) {
-      const uint32_t widths = __shfl_sync(kAllLanes, columns | block_columns << 16, planner);
-      const int first = __shfl_sync(kAllLanes, group, planner);
-      const int groups = (widths & 0xffff) / kRun, block_groups = (widths >> 16) / kRun;
-      scales.start(first, groups, block_groups, stage + kCodeBytes, barrier);
-      // Two subtiles of groups of 32 have more pieces than lanes.
-      if constexpr (Scales::kPieces > 32) {
-        Scales(work.args, lane + 32)
-            .start(first, groups, block_groups, stage + kCodeBytes, barrier);
-      }
+      scales = row_block * (NIBBLE_ROW_BLOCK / 16 * (work.columns / kRun)) +
+               at.block * (NIBBLE_ROW_BLOCK / 16 * StageOf::kGroups) + subtile * groups;
     }
-    barrier.arrive_when_copied();
+    const uint32_t code_bytes = rows / 8 * kBits * width, zero_bytes = rows * groups;
+    const bool zeros = args.zeros != nullptr;
+    barrier.expect(code_bytes + (zeros ? 3 : 2) * zero_bytes);
+    barrier.copy(stage, args.qweight + int64_t{codes} * 16, code_bytes, policy);
+    barrier.copy(stage + StageOf::kCodeBytes,
+                 static_cast<const uint8_t*>(args.scales) + int64_t{scales} * 32, 2 * zero_bytes,
+                 policy);
+    if (zeros) {
+      barrier.copy(stage + StageOf::kZerosAt, args.zeros + int64_t{scales} * 16, zero_bytes,
+                   policy);
+    }
   }
-};
+  barrier.end_copies();
+}
 
 // Where things lie in dynamic shared memory; gemv_shared_bytes is their sum.
 template <int kBits, int kRun, int kTokens>
@@ -187,7 +146,7 @@ struct SharedLayout {
   uint8_t* rings;
   // [column block][step of 32 columns][token][high, low][4 lanes][2 words]: operand B's registers.
   uint32_t* parts;
-  // A run's steps of zeros.
+  // A column block's steps of zeros.
   uint32_t* zero_parts;
   // [run][token]{scale, sum}, the scale over and the sum times 2^kShift.
   float2* runs;
@@ -198,7 +157,7 @@ struct SharedLayout {
   uint64_t* barriers;
 
   static constexpr int kStepWords = 16 * kTokens;
-  static constexpr int kZeroWords = kRun / 32 * kStepWords;
+  static constexpr int kZeroWords = NIBBLE_COLUMN_BLOCK / 32 * kStepWords;
   // Sums are brought to the scale of the tile's highest field.
   static constexpr int kShift = Tile<kBits>::shift(Tile<kBits>::kChains - 1);
 
@@ -206,8 +165,7 @@ struct SharedLayout {
     const int stages = warps * work.args.stages;
     const int padded = work.blocks * NIBBLE_COLUMN_BLOCK;
     rings = shared;
-    parts = reinterpret_cast<uint32_t*>(
-        shared + stages * Fill<kBits, kRun>::stage_bytes(work.grouped));
+    parts = reinterpret_cast<uint32_t*>(shared + stages * Stage<kBits, kRun>::kBytes);
     zero_parts = parts + padded / 32 * kStepWords;
     runs = reinterpret_cast<float2*>(zero_parts + kZeroWords);
     barriers = reinterpret_cast<uint64_t*>(runs + padded / kRun * kTokens);
@@ -216,41 +174,130 @@ struct SharedLayout {
   }
 };
 
-// Quantizes x into shared memory, the columns past the last as zeros.
+// A warp's 256 columns of a token, quantized, as operand B.
+template <int kRun, int kTokens, class Layout>
+__device__ __forceinline__ void store_parts(const Layout& layout, int task, int token, int lane,
+                                            const XParts& parts) {
+  const int first = task * kTaskColumns + lane * kLaneColumns;
+  // Lane l has columns 8 (l % 4) to + 7 of a step: two lanes' words of operand B.
+  uint32_t* step = layout.parts + (first / 32) * Layout::kStepWords + token * 16;
+  uint32_t* words = step + lane % 2 * 4 + lane % 4 / 2;
+  words[0] = parts.high.x;
+  words[2] = parts.high.y;
+  words[8] = parts.low.x;
+  words[10] = parts.low.y;
+  if (lane % (kRun / kLaneColumns) == 0) {
+    layout.runs[first / kRun * kTokens + token] =
+        make_float2(__fmul_rn(parts.scale, 1.0f / (1 << Layout::kShift)),
+                    __int_as_float(parts.sum << Layout::kShift));
+  }
+}
+
+// Where a warp's lane reads the tasks of quantize_x: task and token of number i.
+template <int kTokens>
+__device__ __forceinline__ int task_column(int i, int lane) {
+  return i / kTokens * kTaskColumns + lane * kLaneColumns;
+}
+
+// Waits for x and quantizes it into shared memory, the columns past the last as zeros; kAhead of a
+// warp's tasks at a time, whose latencies overlap.
+template <int kRun, int kTokens, int kAhead, class Layout>
+__device__ __forceinline__ void quantize_halves(const gemv_args& args, const Layout& layout, int end,
+                                                int warp, int warps, int lane) {
+  const __half* const x = static_cast<const __half*>(args.x);
+  wait_for_previous_kernel();
+#pragma unroll 1
+  for (int first = warp; first < end; first += kAhead * warps) {
+    uint4 halves[kAhead];
+#pragma unroll
+    for (int j = 0; j < kAhead; ++j) {
+      const int i = first + j * warps, token = i % kTokens;
+      halves[j] = make_uint4(0, 0, 0, 0);
+      if (i < end && token < args.tokens) {
+        halves[j] = load_eight_halves(x + token * args.x_stride, task_column<kTokens>(i, lane),
+                                      args.columns);
+      }
+    }
+    XParts parts[kAhead];
+#pragma unroll
+    for (int j = 0; j < kAhead; ++j) {
+      float values[kLaneColumns];
+      to_floats(halves[j], values);
+      parts[j] = quantize<kRun>(values);
+    }
+#pragma unroll
+    for (int j = 0; j < kAhead; ++j) {
+      const int i = first + j * warps;
+      if (i < end) store_parts<kRun, kTokens>(layout, i / kTokens, i % kTokens, lane, parts[j]);
+    }
+  }
+}
+
+// The same of a norm's x * weight. The first weights are read before the wait.
+template <int kRun, int kTokens, int kAhead, class Layout>
+__device__ __forceinline__ void quantize_normed(const gemv_args& args, const Layout& layout, int end,
+                                                int warp, int warps, int lane) {
+  const float* const x = static_cast<const float*>(args.x);
+  float weights[kAhead][kLaneColumns];
+  const auto load_weights = [&](int first) {
+#pragma unroll
+    for (int j = 0; j < kAhead; ++j) {
+      const int i = first + j * warps;
+      if (i < end) {
+        load_norm(args.norm_weight, args.channel_order, task_column<kTokens>(i, lane),
+                  args.columns, weights[j]);
+      }
+    }
+  };
+  load_weights(warp);
+  wait_for_previous_kernel();
+#pragma unroll 1
+  for (int first = warp; first < end; first += kAhead * warps) {
+    float values[kAhead][kLaneColumns];
+#pragma unroll
+    for (int j = 0; j < kAhead; ++j) {
+      const int i = first + j * warps, token = i % kTokens;
+#pragma unroll
+      for (int k = 0; k < kLaneColumns; ++k) values[j][k] = 0.0f;
+      if (i < end && token < args.tokens) {
+        load_floats(x + token * args.x_stride, args.channel_order, task_column<kTokens>(i, lane),
+                    args.columns, values[j]);
+      }
+    }
+    XParts parts[kAhead];
+    float sums[kAhead];
+#pragma unroll
+    for (int j = 0; j < kAhead; ++j) {
+      sums[j] = warp_sum(weigh(values[j], weights[j]));
+      parts[j] = quantize<kRun>(values[j]);
+    }
+#pragma unroll
+    for (int j = 0; j < kAhead; ++j) {
+      const int i = first + j * warps;
+      if (i >= end) break;
+      if (lane == 0) layout.squares[i] = sums[j];
+      store_parts<kRun, kTokens>(layout, i / kTokens, i % kTokens, lane, parts[j]);
+    }
+    if (first + kAhead * warps < end) load_weights(first + kAhead * warps);
+  }
+}
+
 template <int kRun, int kTokens, class Layout>
 __device__ __forceinline__ void quantize_x(const gemv_args& args, const Layout& layout, int blocks,
                                            int warp, int warps, int lane) {
   for (int i = threadIdx.x; i < Layout::kZeroWords; i += blockDim.x) layout.zero_parts[i] = 0;
-  const int tasks = blocks * (NIBBLE_COLUMN_BLOCK / kTaskColumns);
-#pragma unroll 1
-  for (int i = warp; i < tasks * kTokens; i += warps) {
-    const int task = i / kTokens, token = i % kTokens;
-    const int first = task * kTaskColumns + lane * kLaneColumns;
-    LaneColumns x = {};
-    if (token < args.tokens) {
-      if (args.norm_weight == nullptr) {
-        load_halves(static_cast<const __half*>(args.x) + token * args.x_stride, first,
-                    args.columns, x.values);
-      } else {
-        x = load_weighted(static_cast<const float*>(args.x) + token * args.x_stride,
-                          args.norm_weight, args.channel_order, first, args.columns);
-        const float sum = warp_sum(x.square_sum);
-        if (lane == 0) layout.squares[task * kTokens + token] = sum;
-      }
+  const int end = blocks * (NIBBLE_COLUMN_BLOCK / kTaskColumns) * kTokens;
+  const bool once = end <= warps;
+  if (args.norm_weight != nullptr) {
+    if (once) {
+      quantize_normed<kRun, kTokens, 1>(args, layout, end, warp, warps, lane);
+    } else {
+      quantize_normed<kRun, kTokens, 2>(args, layout, end, warp, warps, lane);
     }
-    const XParts parts = quantize<kRun>(x.values);
-    // Lane l has columns 8 (l % 4) to + 7 of a step: two lanes' words of operand B.
-    uint32_t* step = layout.parts + (first / 32) * Layout::kStepWords + token * 16;
-    uint32_t* words = step + lane % 2 * 4 + lane % 4 / 2;
-    words[0] = parts.high.x;
-    words[2] = parts.high.y;
-    words[8] = parts.low.x;
-    words[10] = parts.low.y;
-    if (lane % (kRun / kLaneColumns) == 0) {
-      layout.runs[first / kRun * kTokens + token] =
-          make_float2(__fmul_rn(parts.scale, 1.0f / (1 << Layout::kShift)),
-                      __int_as_float(parts.sum << Layout::kShift));
-    }
+  } else if (once) {
+    quantize_halves<kRun, kTokens, 1>(args, layout, end, warp, warps, lane);
+  } else {
+    quantize_halves<kRun, kTokens, 3>(args, layout, end, warp, warps, lane);
   }
 }
 
@@ -258,17 +305,13 @@ __device__ __forceinline__ void quantize_x(const gemv_args& args, const Layout& 
 template <int kBits, int kRun, int kTokens>
 struct BlockSum {
   using Format = Tile<kBits>;
-  using StageOf = Fill<kBits, kRun>;
+  using StageOf = Stage<kBits, kRun>;
   using Layout = SharedLayout<kBits, kRun, kTokens>;
   static constexpr int kSlots = 4 / kTokens;            // groups that share an accumulator
   static constexpr int kInterleaved = 4 / kSlots;       // of the four interleaved sums, in a lane
   static constexpr int kSpan = kSlots * kRun;           // columns of an accumulator
-  static constexpr bool kWhole = kSpan == NIBBLE_COLUMN_BLOCK;
-  static constexpr int kParts = NIBBLE_COLUMN_BLOCK / StageOf::kColumns;  // stages of a block
-  static constexpr int kStageSpan = kSpan < StageOf::kColumns ? kSpan : StageOf::kColumns;
   static constexpr int kTileColumns = 32 * Format::kSteps;
   static constexpr int kRunSteps = kRun / 32;
-  static_assert(kSpan <= StageOf::kColumns || kWhole, "a sum fits a stage or is the whole block");
 
   struct Weights {
     float scale[Format::kSubtiles][2];
@@ -297,35 +340,29 @@ struct BlockSum {
     }
   }
 
-  // Products of columns [first, first + kStageSpan) of a stage. `parts` is the lane's column of
-  // operand B at the stage's first step; its group is slot `slot` of those that share a sum, and in
-  // the others' steps the lane has `zeros`. Columns past the last are zeros in B, whatever the
-  // stage holds there.
-  __device__ void add_products(const uint8_t* stage, const uint32_t* parts, const uint32_t* zeros,
-                               int first, int first_in_block, int slot, int lane) {
-    constexpr int tiles = kStageSpan < kTileColumns ? 1 : kStageSpan / kTileColumns;
+  // Products of columns [first, first + kSpan) of a stage; `stage` is the address of this lane's bytes
+  // in it. `parts` is that of the lane's column of operand B; its group is slot `slot` of those that
+  // share a sum, and in the others' steps the lane has `zeros`. Columns past the last are zeros in B,
+  // whatever the stage holds there.
+  __device__ __forceinline__ void add_products(uint32_t stage, uint32_t parts, uint32_t zeros,
+                                               int first, int slot) {
+    constexpr int tiles = kSpan < kTileColumns ? 1 : kSpan / kTileColumns;
 #pragma unroll
     for (int k = 0; k < tiles; ++k) {
       const int tile = first / kTileColumns + k;
       uint4 chunks[Format::kChunks];
 #pragma unroll
       for (int c = 0; c < Format::kChunks; ++c) {
-        chunks[c] = *reinterpret_cast<const uint4*>(
-            stage + (tile * Format::kChunks + c) * NIBBLE_CHUNK_BYTES + lane * NIBBLE_LANE_BYTES);
+        chunks[c] = load_shared_16(stage + (tile * Format::kChunks + c) * NIBBLE_CHUNK_BYTES);
       }
       Fragments<kBits> fragments;
       unpack<kBits>(chunks, fragments);
 #pragma unroll
       for (int s = 0; s < Format::kSteps; ++s) {
         const int step = tile * Format::kSteps + s;
-        if (step * 32 >= first && step * 32 < first + kStageSpan) {
-          const int run = step / kRunSteps, step_in_run = step % kRunSteps;
-          const bool mine =
-              kSlots == 1 || (first_in_block / kRun + run) % kSlots == slot;
-          const uint32_t* const column =
-              mine ? parts + run * kRunSteps * Layout::kStepWords : zeros;
-          const uint2 b =
-              *reinterpret_cast<const uint2*>(column + step_in_run * Layout::kStepWords);
+        if (step * 32 >= first && step * 32 < first + kSpan) {
+          const bool mine = kSlots == 1 || step / kRunSteps % kSlots == slot;
+          const uint2 b = load_shared_8((mine ? parts : zeros) + 4 * step * Layout::kStepWords);
 #pragma unroll
           for (int r = 0; r < Format::kSubtiles; ++r) {
             const int fragment = r * Format::kSteps + s;
@@ -336,28 +373,28 @@ struct BlockSum {
     }
   }
 
-  // Scales and zeros of a group of a stage, if it is there.
-  static __device__ void load_weights(const uint8_t* stage, int group, bool there, int row,
-                                      bool zeros, Weights& w) {
+  // Scales and zeros of a lane's rows, `row` and every eighth after it, of one of a stage's groups.
+  static __device__ __forceinline__ Weights load_weights(uint32_t stage, int group, int groups,
+                                                         int row, bool zeros) {
+    Weights w;
+    const uint32_t scales_at = stage + StageOf::kCodeBytes + 2 * (16 * group + row);
+    const uint32_t zeros_at = stage + StageOf::kZerosAt + 16 * group + row;
 #pragma unroll
     for (int r = 0; r < Format::kSubtiles; ++r) {
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
-        const int at = (r * StageOf::kGroups + group) * 16 + row + 8 * h;
-        const __half scale =
-            *reinterpret_cast<const __half*>(stage + StageOf::kCodeBytes + 2 * at);
-        w.scale[r][h] = there ? __half2float(scale) : w.scale[r][h];
-        if (zeros) {
-          const int zero = stage[StageOf::kCodeBytes + StageOf::kScaleBytes + at];
-          w.zero[r][h] = there ? zero : w.zero[r][h];
-        }
+        const int at = r * groups * 16 + 8 * h;
+        w.scale[r][h] = __half2float(__ushort_as_half(load_shared_2(scales_at + 2 * at)));
+        w.zero[r][h] = zeros ? load_shared_1(zeros_at + at) : 1 << (kBits - 1);
       }
     }
+    return w;
   }
 
   // Turns the sums of one group into its product and adds that to an interleaved sum.
-  __device__ void add_group(const Weights& w, float2 run, int interleaved) {
-    const int x_sum = __float_as_int(run.y);
+  __device__ __forceinline__ void add_group(const Weights& w, uint2 run, int interleaved) {
+    const float x_scale = __uint_as_float(run.x);
+    const int x_sum = static_cast<int>(run.y);
 #pragma unroll
     for (int r = 0; r < Format::kSubtiles; ++r) {
 #pragma unroll
@@ -370,7 +407,7 @@ struct BlockSum {
         }
         const int product = 256 * high + low - w.zero[r][h] * x_sum;
         values[interleaved][r][h] =
-            __fmaf_rn(__fmul_rn(w.scale[r][h], run.x), static_cast<float>(product),
+            __fmaf_rn(__fmul_rn(w.scale[r][h], x_scale), static_cast<float>(product),
                       values[interleaved][r][h]);
       }
     }
@@ -392,10 +429,55 @@ struct BlockSum {
   }
 };
 
-// Adds up the column blocks and hands each row to the epilogue.
+// Where an output of the block belongs: row `row` of a tile.
+template <int kBits, int kRun>
+__device__ __forceinline__ OutputRow output_of(const Work<kBits, kRun>& work, int tile, int row) {
+  return output_row(work.args.segments, work.args.segment_count,
+                    work.grid_tile(tile) * Work<kBits, kRun>::kRows + row);
+}
+
+// A thread's first output, prepared long before its sum is there.
+template <int kBits, int kRun, int kTokens>
+struct FirstOutput {
+  OutputRow at;
+  // What it adds to, or 0.
+  float addend;
+
+  __device__ __forceinline__ explicit FirstOutput(const Work<kBits, kRun>& work)
+      : at{0, 0}, addend(0.0f) {
+    constexpr int rows = Work<kBits, kRun>::kRows;
+    const gemv_args& args = work.args;
+    const int i = threadIdx.x, token = i / rows % kTokens;
+    if (i >= (work.tiles >> work.pair) * kTokens * rows || token >= args.tokens) return;
+    at = output_of(work, i / rows / kTokens << work.pair, i % rows);
+    const gemv_segment& segment = args.segments[at.segment];
+    if (args.epilogue == GEMV_ADD_F32 && at.row < segment.rows) {
+      addend = load_fresh(static_cast<const float*>(segment.y) + token * segment.y_stride + at.row);
+    }
+  }
+};
+
+// Adds up a tile's column blocks; `partial` is the first one's.
+__device__ __forceinline__ float sum_blocks(const float* partial, int blocks, int stride) {
+  float chains[4] = {};
+  int block = 0;
+#pragma unroll 2
+  for (; block + 4 <= blocks; block += 4) {
+#pragma unroll
+    for (int c = 0; c < 4; ++c) chains[c] = __fadd_rn(chains[c], partial[(block + c) * stride]);
+  }
+#pragma unroll
+  for (int c = 0; c < 3; ++c) {
+    if (block + c < blocks) chains[c] = __fadd_rn(chains[c], partial[(block + c) * stride]);
+  }
+  return __fadd_rn(__fadd_rn(__fadd_rn(chains[0], chains[1]), chains[2]), chains[3]);
+}
+
+// Hands each row's sum to the epilogue.
 template <int kBits, int kRun, int kTokens>
 __device__ __forceinline__ void finish(const Work<kBits, kRun>& work,
-                                       const SharedLayout<kBits, kRun, kTokens>& layout) {
+                                       const SharedLayout<kBits, kRun, kTokens>& layout,
+                                       const FirstOutput<kBits, kRun, kTokens>& first) {
   constexpr int rows = Work<kBits, kRun>::kRows;
   const gemv_args& args = work.args;
   const int outputs = (work.tiles >> work.pair) * kTokens * rows;
@@ -405,35 +487,24 @@ __device__ __forceinline__ void finish(const Work<kBits, kRun>& work,
     const int tile = i / rows / kTokens << work.pair;
     if (token >= args.tokens) continue;
     const float rms = args.norm_weight == nullptr ? 1.0f : layout.squares[token];
-    float values[2];
-#pragma unroll 1
-    for (int part = 0; part <= work.pair; ++part) {
-      const float* partial =
-          layout.partials + (((tile + part) * work.blocks) * kTokens + token) * rows + row;
-      float chains[4] = {};
-#pragma unroll 2
-      for (int block = 0; block < work.blocks; block += 4) {
-#pragma unroll
-        for (int c = 0; c < 4; ++c) {
-          if (block + c < work.blocks) {
-            chains[c] = __fadd_rn(chains[c], partial[(block + c) * kTokens * rows]);
-          }
-        }
-      }
-      const float value =
-          __fadd_rn(__fadd_rn(__fadd_rn(chains[0], chains[1]), chains[2]), chains[3]);
-      values[part] = __fmul_rn(value, rms);
-    }
-    const OutputRow out =
-        output_row(args.segments, args.segment_count, work.grid_tile(tile) * rows + row);
+    const int tile_floats = work.blocks * kTokens * rows;
+    const float* const partial = layout.partials + tile * tile_floats + token * rows + row;
+    const float value = __fmul_rn(sum_blocks(partial, work.blocks, kTokens * rows), rms);
+    const bool is_first = i == static_cast<int>(threadIdx.x);
+    const OutputRow out = is_first ? first.at : output_of(work, tile, row);
     const gemv_segment& segment = args.segments[out.segment];
     if (out.row >= segment.rows) continue;
     if (work.pair) {
+      const float up =
+          __fmul_rn(sum_blocks(partial + tile_floats, work.blocks, kTokens * rows), rms);
       store_half(segment, token, out.row,
-                 swiglu(with_bias(segment, token, out.row, values[0]),
-                        with_bias(args.segments[1], token, out.row, values[1])));
+                 swiglu(with_bias(segment, token, out.row, value),
+                        with_bias(args.segments[1], token, out.row, up)));
+    } else if (args.epilogue == GEMV_ADD_F32 && is_first) {
+      static_cast<float*>(segment.y)[token * segment.y_stride + out.row] =
+          __fadd_rn(first.addend, with_bias(segment, token, out.row, value));
     } else {
-      store(segment, args.epilogue, token, out.row, values[0]);
+      store(segment, args.epilogue, token, out.row, value);
     }
   }
 }
@@ -442,128 +513,88 @@ template <int kBits, int kRun, int kTokens>
 __device__ __forceinline__ void gemv(const gemv_args& args) {
   using Format = Tile<kBits>;
   using Sum = BlockSum<kBits, kRun, kTokens>;
-  using FillOf = Fill<kBits, kRun>;
+  using StageOf = Stage<kBits, kRun>;
+  using Layout = SharedLayout<kBits, kRun, kTokens>;
+  constexpr int rows = StageOf::kRows;
   extern __shared__ __align__(16) uint8_t shared[];
   // Known to be the same in all lanes.
   const int warp = __shfl_sync(kAllLanes, threadIdx.x / 32, 0);
   const int lane = threadIdx.x % 32, warps = blockDim.x / 32;
   const Work<kBits, kRun> work(args);
-  using Layout = SharedLayout<kBits, kRun, kTokens>;
   const Layout layout(shared, work, warps);
 
-  const int stages = args.stages;
-  const int stage_bytes = FillOf::stage_bytes(work.grouped);
-  uint8_t* const ring = layout.rings + warp * stages * stage_bytes;
-  const uint32_t ring_address = shared_address(ring);
-  const uint32_t barriers = shared_address(layout.barriers + warp * stages);
-  const uint64_t policy = read_once_policy();
-  // This warp's items: warp, warp + warps, ...
-  const int items = max((work.tiles * work.blocks - warp + warps - 1) / warps, 0);
-
-  // At once: the next kernel's rings fill while this one works. It saves 0 to 1.3 us against doing
-  // so after the wait (H200, chains of one shape).
+  // At once: the next kernel's rings fill while this one works. On an H200 a llama-2-7b step of four
+  // bits takes 1.48 ms so, 1.60 ms if they start after the wait, 1.52 after the last fill, 1.75 at
+  // the end.
   start_next_kernel();
 
-  // The ring's writing end: lane l plans and starts the fills l, l + 32, ...
-  FillOf fill;
-  const typename FillOf::Scales scales(args, lane);
-  const int fills = items * Sum::kParts;
-  int filled = 0, fill_stage = 0;
-  const auto fill_next = [&] {
-    if (filled >= fills) return;
-    const int planner = filled % 32;
-    if (planner == 0) {
-      const int next = filled + lane;
-      fill.plan(work, warp + next / Sum::kParts * warps, next % Sum::kParts);
-    }
-    fill.start(work, scales, planner, lane, ring_address + fill_stage * stage_bytes,
-               {barriers + 8 * fill_stage}, policy);
-    ++filled;
-    if (++fill_stage == stages) fill_stage = 0;
-  };
-  if (lane < stages) CopyBarrier{barriers + 8 * lane}.init();
+  const int stages = args.stages, blocks = work.blocks;
+  const uint32_t ring = shared_address(layout.rings) + warp * stages * StageOf::kBytes;
+  const uint32_t barriers = shared_address(layout.barriers + warp * stages);
+  const uint64_t policy = read_once_policy();
+  const int end = work.tiles * blocks;
+  const int step_tiles = warps / blocks, step_blocks = warps - step_tiles * blocks;
+  if (lane < stages) StageBarrier{barriers + 8 * lane}.init();
   __syncwarp();
+  // What is copied next.
+  Position next(warp, blocks);
 #pragma unroll 1
-  for (int s = 0; s < stages; ++s) fill_next();
+  for (int stage = 0; stage < stages && next.item < end; ++stage) {
+    fill(work, next, lane, ring + stage * StageOf::kBytes, {barriers + 8 * stage}, policy);
+    next.advance(warps, step_tiles, step_blocks, blocks);
+  }
 
-  wait_for_previous_kernel();
-  quantize_x<kRun, kTokens>(args, layout, work.blocks, warp, warps, lane);
+  quantize_x<kRun, kTokens>(args, layout, blocks, warp, warps, lane);
   __syncthreads();
   // For finish: the last warp has no more to do than any other, and may have less.
   if (args.norm_weight != nullptr && warp == warps - 1 && lane < kTokens) {
     layout.squares[lane] =
-        reciprocal_rms(layout.squares + lane, work.blocks * (NIBBLE_COLUMN_BLOCK / kTaskColumns),
+        reciprocal_rms(layout.squares + lane, blocks * (NIBBLE_COLUMN_BLOCK / kTaskColumns),
                        kTokens, args.columns, args.epsilon);
   }
+
+  const FirstOutput<kBits, kRun, kTokens> first_output(work);
 
   const int g = lane / 4, t = lane % 4;
   // As a column of B: slot, token, high or low. As a column pair of C: slot and token.
   const int b_slot = g / 2 / kTokens, b_token = g / 2 % kTokens;
   const int c_slot = t / kTokens, c_token = t % kTokens;
-  const int b_word = b_token * 16 + g % 2 * 8 + t * 2;
-  const uint32_t* const lane_parts = layout.parts + b_word;
-  const uint32_t* const lane_zeros = layout.zero_parts + b_word;
-  const float2* const lane_runs = layout.runs + c_token;
-  float* const lane_partials = layout.partials + c_token * Work<kBits, kRun>::kRows + g;
+  constexpr int block_part_bytes = 4 * (NIBBLE_COLUMN_BLOCK / 32) * Layout::kStepWords;
+  constexpr int block_run_bytes = StageOf::kGroups * kTokens * 8;
+  const int b_byte = 4 * (b_token * 16 + g % 2 * 8 + t * 2);
+  const uint32_t lane_parts = shared_address(layout.parts) + b_byte;
+  const uint32_t lane_zeros = shared_address(layout.zero_parts) + b_byte;
+  const uint32_t lane_runs = shared_address(layout.runs + c_slot * kTokens + c_token);
   const bool zeros = args.zeros != nullptr;
+  float* partials = layout.partials + warp * (kTokens * rows) + c_token * rows + g;
 
   int stage = 0, phase = 0;
-  int block = warp % work.blocks;
-  const int block_step = warps % work.blocks;
-  const int end = work.tiles * work.blocks;
+  int block = warp % blocks;
 #pragma unroll 1
   for (int item = warp; item < end; item += warps) {
-    const int width = work.block_columns(block);
-    const uint32_t* const block_parts =
-        lane_parts + block * (NIBBLE_COLUMN_BLOCK / 32 * Layout::kStepWords);
-    const float2* const runs = lane_runs + block * (NIBBLE_COLUMN_BLOCK / kRun * kTokens);
-    typename Sum::Weights w;
-#pragma unroll
-    for (int r = 0; r < Format::kSubtiles; ++r) {
-#pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        w.scale[r][h] = 0.0f;
-        w.zero[r][h] = 1 << (kBits - 1);
-        if (!work.grouped) {
-          const int row =
-              work.grid_tile(item / work.blocks) * Work<kBits, kRun>::kRows + 16 * r + g + 8 * h;
-          w.scale[r][h] = __half2float(static_cast<const __half*>(args.scales)[row]);
-          if (zeros) w.zero[r][h] = args.zeros[row];
-        }
-      }
-    }
+    const uint32_t bytes = ring + stage * StageOf::kBytes;
+    const uint32_t block_parts = lane_parts + block * block_part_bytes;
+    const uint32_t runs = lane_runs + block * block_run_bytes;
+    const int groups = work.block_groups(block);
+    const StageBarrier barrier = {barriers + 8 * stage};
+    barrier.wait(phase);
     Sum sum;
     sum.clear_values();
 #pragma unroll
-    for (int part = 0; part < Sum::kParts; ++part) {
-      const uint8_t* const bytes = ring + stage * stage_bytes;
-      CopyBarrier{barriers + 8 * stage}.wait(phase);
-#pragma unroll
-      for (int first = 0; first < FillOf::kColumns; first += Sum::kStageSpan) {
-        if (!Sum::kWhole || part == 0) sum.clear_sums();
-        sum.add_products(bytes, block_parts + part * (FillOf::kColumns / 32 * Layout::kStepWords),
-                         lane_zeros, first, part * FillOf::kColumns, b_slot, lane);
-        // The group of this stage whose sums this lane holds, if this stage has it.
-        constexpr int groups = FillOf::kGroups;
-        const int group = Sum::kWhole ? c_slot % groups : first / kRun + c_slot;
-        const bool there = (part * groups + group) * kRun < width &&
-                           (!Sum::kWhole || c_slot / groups == part);
-        if (work.grouped) Sum::load_weights(bytes, group, there, g, zeros, w);
-        if (!Sum::kWhole) {
-          sum.add_group(w, runs[(part * groups + group) * kTokens],
-                        (part * FillOf::kColumns + first) / Sum::kSpan % Sum::kInterleaved);
-        }
-      }
-      __syncwarp();
-      fill_next();
-      if (++stage == stages) {
-        stage = 0;
-        phase ^= 1;
-      }
+    for (int first = 0; first < NIBBLE_COLUMN_BLOCK; first += Sum::kSpan) {
+      sum.clear_sums();
+      sum.add_products(bytes + lane * NIBBLE_LANE_BYTES, block_parts, lane_zeros, first, b_slot);
+      // The group whose sums this lane holds; past the last one they are zeros.
+      const int group = min(first / kRun + c_slot, groups - 1);
+      sum.add_group(Sum::load_weights(bytes, group, groups, g, zeros),
+                    load_shared_8(runs + first / kRun * (kTokens * 8)),
+                    first / Sum::kSpan % Sum::kInterleaved);
     }
-    if (Sum::kWhole) sum.add_group(w, runs[c_slot * kTokens], 0);
-
-    float* const partials = lane_partials + item * (kTokens * Work<kBits, kRun>::kRows);
+    __syncwarp();
+    if (next.item < end) {
+      fill(work, next, lane, bytes, barrier, policy);
+      next.advance(warps, step_tiles, step_blocks, blocks);
+    }
 #pragma unroll
     for (int r = 0; r < Format::kSubtiles; ++r) {
 #pragma unroll
@@ -572,11 +603,16 @@ __device__ __forceinline__ void gemv(const gemv_args& args) {
         if (c_slot == 0) partials[16 * r + 8 * h] = value;
       }
     }
-    block += block_step;
-    if (block >= work.blocks) block -= work.blocks;
+    partials += warps * (kTokens * rows);
+    block += step_blocks;
+    if (block >= blocks) block -= blocks;
+    if (++stage == stages) {
+      stage = 0;
+      phase ^= 1;
+    }
   }
   __syncthreads();
-  finish<kBits, kRun, kTokens>(work, layout);
+  finish<kBits, kRun, kTokens>(work, layout, first_output);
 }
 
 }  // namespace nibble

@@ -33,35 +33,43 @@ struct XParts {
 };
 
 // fp16 columns [first, first + 8) of a row, 0 past the last one.
-__device__ __forceinline__ void load_halves(const __half* row, int first, int columns,
-                                            float (&values)[kLaneColumns]) {
+__device__ __forceinline__ uint4 load_eight_halves(const __half* row, int first, int columns) {
+  if (first + kLaneColumns <= columns) {
+    return load_fresh(reinterpret_cast<const uint4*>(row + first));
+  }
+  union {
+    uint4 words;
+    uint16_t halves[kLaneColumns];
+  } chunk;
+#pragma unroll
+  for (int i = 0; i < kLaneColumns; ++i) {
+    chunk.halves[i] = 0;
+    if (first + i < columns) {
+      chunk.halves[i] = load_fresh(reinterpret_cast<const uint16_t*>(row + first + i));
+    }
+  }
+  return chunk.words;
+}
+
+__device__ __forceinline__ void to_floats(uint4 eight_halves, float (&values)[kLaneColumns]) {
   union {
     uint4 words;
     __half halves[kLaneColumns];
   } chunk;
-  if (first + kLaneColumns <= columns) {
-    chunk.words = load_fresh(reinterpret_cast<const uint4*>(row + first));
-  } else {
+  chunk.words = eight_halves;
 #pragma unroll
-    for (int i = 0; i < kLaneColumns; ++i) {
-      const uint16_t* const from =
-          reinterpret_cast<const uint16_t*>(row + min(first + i, columns - 1));
-      chunk.halves[i] = __ushort_as_half(load_fresh(from));
-    }
-  }
-#pragma unroll
-  for (int i = 0; i < kLaneColumns; ++i) {
-    values[i] = first + i < columns ? __half2float(chunk.halves[i]) : 0.0f;
-  }
+  for (int i = 0; i < kLaneColumns; ++i) values[i] = __half2float(chunk.halves[i]);
 }
 
-// fp32 columns times their norm weights, in the given order of channels if there is one.
-__device__ __forceinline__ LaneColumns load_weighted(const float* row, const float* weight,
-                                                     const uint16_t* order, int first,
-                                                     int columns) {
-  LaneColumns lane;
-  lane.square_sum = 0.0f;
-  float w[kLaneColumns];
+__device__ __forceinline__ void load_halves(const __half* row, int first, int columns,
+                                            float (&values)[kLaneColumns]) {
+  to_floats(load_eight_halves(row, first, columns), values);
+}
+
+// fp32 columns [first, first + 8) of a row, in the given order of channels if there is one; 0 past
+// the last one.
+__device__ __forceinline__ void load_floats(const float* row, const uint16_t* order, int first,
+                                            int columns, float (&values)[kLaneColumns]) {
   if (order == nullptr && first + kLaneColumns <= columns) {
     union {
       uint4 words[2];
@@ -69,27 +77,57 @@ __device__ __forceinline__ LaneColumns load_weighted(const float* row, const flo
     } x;
     x.words[0] = load_fresh(reinterpret_cast<const uint4*>(row + first));
     x.words[1] = load_fresh(reinterpret_cast<const uint4*>(row + first) + 1);
-    const float4 low = *reinterpret_cast<const float4*>(weight + first);
-    const float4 high = *reinterpret_cast<const float4*>(weight + first + 4);
-    w[0] = low.x, w[1] = low.y, w[2] = low.z, w[3] = low.w;
-    w[4] = high.x, w[5] = high.y, w[6] = high.z, w[7] = high.w;
 #pragma unroll
-    for (int i = 0; i < kLaneColumns; ++i) lane.values[i] = x.floats[i];
-  } else {
-#pragma unroll
-    for (int i = 0; i < kLaneColumns; ++i) {
-      const int column = min(first + i, columns - 1);
-      const int channel = order == nullptr ? column : order[column];
-      const float x = load_fresh(row + channel);
-      lane.values[i] = first + i < columns ? x : 0.0f;
-      w[i] = weight[channel];
-    }
+    for (int i = 0; i < kLaneColumns; ++i) values[i] = x.floats[i];
+    return;
   }
 #pragma unroll
   for (int i = 0; i < kLaneColumns; ++i) {
-    lane.square_sum = __fmaf_rn(lane.values[i], lane.values[i], lane.square_sum);
-    lane.values[i] = __fmul_rn(lane.values[i], w[i]);
+    values[i] = 0.0f;
+    if (first + i < columns) {
+      values[i] = load_fresh(row + (order == nullptr ? first + i : order[first + i]));
+    }
   }
+}
+
+// The norm's weights of the same columns.
+__device__ __forceinline__ void load_norm(const float* weight, const uint16_t* order, int first,
+                                          int columns, float (&weights)[kLaneColumns]) {
+  if (order == nullptr && first + kLaneColumns <= columns) {
+    const float4 low = *reinterpret_cast<const float4*>(weight + first);
+    const float4 high = *reinterpret_cast<const float4*>(weight + first + 4);
+    weights[0] = low.x, weights[1] = low.y, weights[2] = low.z, weights[3] = low.w;
+    weights[4] = high.x, weights[5] = high.y, weights[6] = high.z, weights[7] = high.w;
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < kLaneColumns; ++i) {
+    weights[i] = 0.0f;
+    if (first + i < columns) weights[i] = weight[order == nullptr ? first + i : order[first + i]];
+  }
+}
+
+// Multiplies columns by their norm weights. Returns the sum of the squares before.
+__device__ __forceinline__ float weigh(float (&values)[kLaneColumns],
+                                       const float (&weights)[kLaneColumns]) {
+  float square_sum = 0.0f;
+#pragma unroll
+  for (int i = 0; i < kLaneColumns; ++i) {
+    square_sum = __fmaf_rn(values[i], values[i], square_sum);
+    values[i] = __fmul_rn(values[i], weights[i]);
+  }
+  return square_sum;
+}
+
+// fp32 columns times their norm weights, in the given order of channels if there is one.
+__device__ __forceinline__ LaneColumns load_weighted(const float* row, const float* weight,
+                                                     const uint16_t* order, int first,
+                                                     int columns) {
+  float weights[kLaneColumns];
+  load_norm(weight, order, first, columns, weights);
+  LaneColumns lane;
+  load_floats(row, order, first, columns, lane.values);
+  lane.square_sum = weigh(lane.values, weights);
   return lane;
 }
 
@@ -113,14 +151,21 @@ __device__ __forceinline__ XParts quantize(const float (&values)[kLaneColumns]) 
   const float inverse = largest > kSmallestMaximum ? __fdividef(kLargestPart, largest) : 0.0f;
   XParts parts;
   parts.sum = 0;
-  uint32_t high[2] = {0, 0}, low[2] = {0, 0};
+  // Added to 1.5 * 2^23, a float's low bits are its nearest integer, halves to even.
+  constexpr float shifter = 12582912.0f;
+  uint32_t high[2], low[2];
 #pragma unroll
-  for (int i = 0; i < kLaneColumns; ++i) {
-    const int q = __float2int_rn(__fmul_rn(values[i], inverse));
-    const int h = (q + 128) >> 8;
-    parts.sum += q;
-    high[i / 4] |= static_cast<uint32_t>(h & 255) << (8 * (i % 4));
-    low[i / 4] |= static_cast<uint32_t>((q - 256 * h) & 255) << (8 * (i % 4));
+  for (int w = 0; w < 2; ++w) {
+    uint32_t q[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      q[i] = __float_as_uint(__fadd_rn(__fmul_rn(values[4 * w + i], inverse), shifter));
+      parts.sum += static_cast<int>(q[i] - __float_as_uint(shifter));
+    }
+    low[w] = __byte_perm(__byte_perm(q[0], q[1], 0x40), __byte_perm(q[2], q[3], 0x40), 0x5410);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) q[i] += 128;
+    high[w] = __byte_perm(__byte_perm(q[0], q[1], 0x51), __byte_perm(q[2], q[3], 0x51), 0x5410);
   }
 #pragma unroll
   for (int offset = 1; offset < lanes; offset <<= 1) {

@@ -47,7 +47,7 @@ final class StreamedProduct implements TokenProduct {
       case DeviceWeights.Packed codes ->
           packed.multiply(bench.stream(), codes, x, null, tokens, parts, result);
       case DeviceWeights.Dense matrix ->
-          dense.multiply(bench.stream(), matrix, x, tokens, parts, result);
+          dense.multiply(bench.stream(), matrix, x, null, tokens, parts, result);
     }
   }
 }

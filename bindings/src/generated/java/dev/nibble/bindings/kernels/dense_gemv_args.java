@@ -17,6 +17,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  * struct dense_gemv_args {
  *     const void *weights[3];
  *     const void *x;
+ *     const float *norm_weight;
  *     struct gemv_segment segments[3];
  *     int64_t weight_stride;
  *     int64_t x_stride;
@@ -24,6 +25,8 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     int32_t tokens;
  *     int32_t segment_count;
  *     int32_t epilogue;
+ *     float epsilon;
+ *     int32_t reserved;
  * }
  * }
  */
@@ -36,13 +39,16 @@ public class dense_gemv_args {
     private static final GroupLayout $LAYOUT = MemoryLayout.structLayout(
         MemoryLayout.sequenceLayout(3, dense_gemv_h.C_POINTER).withName("weights"),
         dense_gemv_h.C_POINTER.withName("x"),
+        dense_gemv_h.C_POINTER.withName("norm_weight"),
         MemoryLayout.sequenceLayout(3, gemv_segment.layout()).withName("segments"),
         dense_gemv_h.C_LONG.withName("weight_stride"),
         dense_gemv_h.C_LONG.withName("x_stride"),
         dense_gemv_h.C_INT.withName("columns"),
         dense_gemv_h.C_INT.withName("tokens"),
         dense_gemv_h.C_INT.withName("segment_count"),
-        dense_gemv_h.C_INT.withName("epilogue")
+        dense_gemv_h.C_INT.withName("epilogue"),
+        dense_gemv_h.C_FLOAT.withName("epsilon"),
+        dense_gemv_h.C_INT.withName("reserved")
     ).withName("dense_gemv_args");
 
     /**
@@ -171,6 +177,50 @@ public class dense_gemv_args {
      */
     public static void x(MemorySegment struct, MemorySegment fieldValue) {
         struct.set(x$LAYOUT, x$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout norm_weight$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("norm_weight"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * const float *norm_weight
+     * }
+     */
+    public static final AddressLayout norm_weight$layout() {
+        return norm_weight$LAYOUT;
+    }
+
+    private static final long norm_weight$OFFSET = $LAYOUT.byteOffset(groupElement("norm_weight"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * const float *norm_weight
+     * }
+     */
+    public static final long norm_weight$offset() {
+        return norm_weight$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * const float *norm_weight
+     * }
+     */
+    public static MemorySegment norm_weight(MemorySegment struct) {
+        return struct.get(norm_weight$LAYOUT, norm_weight$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * const float *norm_weight
+     * }
+     */
+    public static void norm_weight(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(norm_weight$LAYOUT, norm_weight$OFFSET, fieldValue);
     }
 
     private static final SequenceLayout segments$LAYOUT = (SequenceLayout)$LAYOUT.select(groupElement("segments"));
@@ -518,6 +568,94 @@ public class dense_gemv_args {
      */
     public static void epilogue(MemorySegment struct, int fieldValue) {
         struct.set(epilogue$LAYOUT, epilogue$OFFSET, fieldValue);
+    }
+
+    private static final OfFloat epsilon$LAYOUT = (OfFloat)$LAYOUT.select(groupElement("epsilon"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * float epsilon
+     * }
+     */
+    public static final OfFloat epsilon$layout() {
+        return epsilon$LAYOUT;
+    }
+
+    private static final long epsilon$OFFSET = $LAYOUT.byteOffset(groupElement("epsilon"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * float epsilon
+     * }
+     */
+    public static final long epsilon$offset() {
+        return epsilon$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * float epsilon
+     * }
+     */
+    public static float epsilon(MemorySegment struct) {
+        return struct.get(epsilon$LAYOUT, epsilon$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * float epsilon
+     * }
+     */
+    public static void epsilon(MemorySegment struct, float fieldValue) {
+        struct.set(epsilon$LAYOUT, epsilon$OFFSET, fieldValue);
+    }
+
+    private static final OfInt reserved$LAYOUT = (OfInt)$LAYOUT.select(groupElement("reserved"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t reserved
+     * }
+     */
+    public static final OfInt reserved$layout() {
+        return reserved$LAYOUT;
+    }
+
+    private static final long reserved$OFFSET = $LAYOUT.byteOffset(groupElement("reserved"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t reserved
+     * }
+     */
+    public static final long reserved$offset() {
+        return reserved$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t reserved
+     * }
+     */
+    public static int reserved(MemorySegment struct) {
+        return struct.get(reserved$LAYOUT, reserved$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t reserved
+     * }
+     */
+    public static void reserved(MemorySegment struct, int fieldValue) {
+        struct.set(reserved$LAYOUT, reserved$OFFSET, fieldValue);
     }
 
     /**

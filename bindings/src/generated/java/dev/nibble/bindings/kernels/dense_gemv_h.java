@@ -68,10 +68,10 @@ public class dense_gemv_h extends dense_gemv_h$shared {
     public static int DENSE_GEMV_BLOCK_COLUMNS() {
         return DENSE_GEMV_BLOCK_COLUMNS;
     }
-    private static final int DENSE_GEMV_ARGS_BYTES = (int)208L;
+    private static final int DENSE_GEMV_ARGS_BYTES = (int)224L;
     /**
      * {@snippet lang=c :
-     * #define DENSE_GEMV_ARGS_BYTES 208
+     * #define DENSE_GEMV_ARGS_BYTES 224
      * }
      */
     public static int DENSE_GEMV_ARGS_BYTES() {

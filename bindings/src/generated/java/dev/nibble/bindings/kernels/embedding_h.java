@@ -23,14 +23,23 @@ public class embedding_h extends embedding_h$shared {
     static final SymbolLookup SYMBOL_LOOKUP = SymbolLookup.loaderLookup()
             .or(Linker.nativeLinker().defaultLookup());
 
-    private static final int EMBEDDING_THREADS = (int)256L;
+    private static final int EMBEDDING_THREADS = (int)128L;
     /**
      * {@snippet lang=c :
-     * #define EMBEDDING_THREADS 256
+     * #define EMBEDDING_THREADS 128
      * }
      */
     public static int EMBEDDING_THREADS() {
         return EMBEDDING_THREADS;
+    }
+    private static final int EMBEDDING_COLUMNS = (int)512L;
+    /**
+     * {@snippet lang=c :
+     * #define EMBEDDING_COLUMNS 512
+     * }
+     */
+    public static int EMBEDDING_COLUMNS() {
+        return EMBEDDING_COLUMNS;
     }
     private static final int EMBEDDING_ARGS_BYTES = (int)64L;
     /**

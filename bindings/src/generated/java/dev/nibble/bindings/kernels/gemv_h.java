@@ -50,6 +50,24 @@ public class gemv_h extends gemv_h$shared {
     public static int GEMV_MAX_WARPS() {
         return GEMV_MAX_WARPS;
     }
+    private static final int GEMV_USUAL_WARPS = (int)12L;
+    /**
+     * {@snippet lang=c :
+     * #define GEMV_USUAL_WARPS 12
+     * }
+     */
+    public static int GEMV_USUAL_WARPS() {
+        return GEMV_USUAL_WARPS;
+    }
+    private static final int GEMV_MIN_WARPS = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * #define GEMV_MIN_WARPS 4
+     * }
+     */
+    public static int GEMV_MIN_WARPS() {
+        return GEMV_MIN_WARPS;
+    }
     private static final int GEMV_MAX_STAGES = (int)8L;
     /**
      * {@snippet lang=c :

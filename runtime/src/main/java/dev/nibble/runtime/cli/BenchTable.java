@@ -84,14 +84,22 @@ record BenchTable(
   String notes() {
     return String.format(
         Locale.ROOT,
-        "ms: of a prefill, which is the time to the first token, or of a decode step.%n"
+        "ms: of a prefill, which is the time to the first token, or of a decode step%s.%n"
             + "memory: %s planned on %s%s, %s resident on the host at most.%n",
+        results.stream()
+            .flatMapToLong(result -> result.hostNanos().stream())
+            .mapToObj(nanos -> String.format(Locale.ROOT, "%.1f us", nanos / 1e3))
+            .collect(Collectors.collectingAndThen(Collectors.joining(", "), BenchTable::hostNote)),
         Quantities.bytes(memory.totalBytes()),
         backend,
         deviceBytes.isPresent()
             ? ", " + Quantities.bytes(deviceBytes.getAsLong()) + " in use there at most"
             : "",
         Quantities.bytes(peakBytes));
+  }
+
+  private static String hostNote(String times) {
+    return times.isEmpty() ? "" : ", of which the host takes " + times;
   }
 
   private static String padded(List<List<String>> rows, int row, int column) {
@@ -136,6 +144,7 @@ record BenchTable(
         fields.put("first_token_ns", result.percentileNanos(0.5));
       } else {
         fields.put("read_bytes", readBytes(result.test()));
+        result.hostNanos().ifPresent(nanos -> fields.put("host_ns", nanos));
       }
       fields.put("weight_bytes", memory.weightBytes());
       fields.put("planned_bytes", memory.totalBytes());

@@ -64,10 +64,11 @@ record BenchTest(int promptTokens, int generatedTokens, int depth, int batch) {
       } while (System.nanoTime() - warmUpEnd < 0);
       long[] nanos = new long[repetitions];
       long[] callNanos = new long[Math.multiplyExact(repetitions, calls())];
+      long waited = engine.waitedNanos();
       for (int i = 0; i < repetitions; i++) {
         nanos[i] = once(engine, sequences, prompt, tokens, callNanos, i * calls());
       }
-      return new BenchResult(this, nanos, callNanos);
+      return new BenchResult(this, nanos, callNanos, engine.waitedNanos() - waited);
     } finally {
       for (Sequence sequence : sequences) {
         if (sequence != null) {

@@ -49,6 +49,7 @@ final class CudaEngine implements Engine {
   private final ArrayDeque<Integer> free = new ArrayDeque<>();
   private final CudaSequence[] batch;
   private long steps;
+  private long waitedNanos;
   private boolean closed;
 
   private CudaEngine(
@@ -342,10 +343,17 @@ final class CudaEngine implements Engine {
     for (int i = 0; i < count; i++) {
       batch[i].append(tokens[i]);
     }
+    long launched = System.nanoTime();
     stream.synchronize();
+    waitedNanos += System.nanoTime() - launched;
     for (int i = 0; i < count; i++) {
       tokens[i] = chosen(batch[i], i);
     }
+  }
+
+  @Override
+  public long waitedNanos() {
+    return waitedNanos;
   }
 
   /** Puts a sequence into a row of the next step. */

@@ -44,12 +44,12 @@ final class DecodeProducts {
   /** y = linear(norm(residual)), or what becomes of it. */
   void normed(DeviceNorm norm, DeviceLinear linear, int rows, Result result, MatrixRows y) {
     CodeRule rule = linear.rule();
+    PackedGemv.Norm fused = norm.fused();
     // Columns kept at 16 bits are read from what the norm makes.
-    PackedGemv.Norm fused =
-        linear.weights() instanceof DeviceWeights.Packed && rule == null && !linear.keepsColumns()
-            ? norm.fused()
-            : null;
-    if (fused != null) {
+    if (fused != null
+        && rule == null
+        && !linear.keepsColumns()
+        && takesNorm(linear.weights(), fused, rows)) {
       multiply(linear, work.residual(), fused, rows, result, y);
       return;
     }
@@ -69,6 +69,13 @@ final class DecodeProducts {
     } else {
       multiplyCodes(linear, work.normed(), rows, result, y);
     }
+  }
+
+  private boolean takesNorm(DeviceWeights weights, PackedGemv.Norm norm, int rows) {
+    return switch (weights) {
+      case DeviceWeights.Packed _ -> true;
+      case DeviceWeights.Dense dense -> kernels.denseGemv().takesNorm(dense, norm, rows);
+    };
   }
 
   /** y = linear(x), or what becomes of it. */
@@ -130,7 +137,7 @@ final class DecodeProducts {
     addKept(linear, x, rows, parts);
     switch (linear.weights()) {
       case DeviceWeights.Dense dense ->
-          kernels.denseGemv().multiply(stream, dense, x, rows, parts, result);
+          kernels.denseGemv().multiply(stream, dense, x, norm, rows, parts, result);
       case DeviceWeights.Packed packed -> {
         if (kernels.gemv().takes(packed, rows, result)) {
           kernels.gemv().multiply(stream, packed, x, norm, rows, parts, result);

@@ -129,6 +129,15 @@ public interface Engine extends AutoCloseable {
    */
   void score(Sequence sequence, int[] tokens, LogitsSink sink);
 
+  /**
+   * Time that decode steps have waited for a device so far: what else they took, the host took.
+   *
+   * @return nanoseconds; 0 for an engine that computes on the host
+   */
+  default long waitedNanos() {
+    return 0;
+  }
+
   /** Frees the engine's memory and threads; closing twice does nothing. */
   @Override
   void close();

@@ -22,6 +22,9 @@ public final class DenseGemv {
   /** Percent: two blocks fit, and the reads from device memory have the rest to land in. */
   private static final int SHARED_MEMORY = 45;
 
+  /** Most tokens whose norm costs less here, in every block, than in a kernel before. */
+  private static final int NORMED_TOKENS = 2;
+
   private static final int VECTOR = 8;
   private static final int WARP = 32;
 
@@ -45,11 +48,26 @@ public final class DenseGemv {
   }
 
   /**
+   * Whether a product should do the norm before it itself. The result is the same.
+   *
+   * @param weights of the product
+   * @param norm before it
+   * @param tokens at most {@link #MAX_TOKENS}
+   * @return true if it can and that is faster
+   */
+  public boolean takesNorm(DeviceWeights.Dense weights, PackedGemv.Norm norm, int tokens) {
+    return norm.order() == null
+        && tokens <= NORMED_TOKENS
+        && width(weights.columns(), tokens) == VECTOR;
+  }
+
+  /**
    * Enqueues the products. Asynchronous with respect to the host.
    *
    * @param stream runs it
    * @param weights of all parts, one after the other, each but a single one padded to 64 rows
-   * @param x fp16 [tokens, columns], its stride a multiple of 8
+   * @param x fp16 [tokens, columns], or float where there is a norm; its stride a multiple of 8
+   * @param norm what is done to x first, if anything: only what {@link #takesNorm} says
    * @param tokens 1 to {@link #MAX_TOKENS}
    * @param parts the linears, in the order of their weights
    * @param result what becomes of the products
@@ -58,6 +76,7 @@ public final class DenseGemv {
       Stream stream,
       DeviceWeights.Dense weights,
       MatrixRows x,
+      PackedGemv.@Nullable Norm norm,
       int tokens,
       List<PackedGemv.Part> parts,
       PackedGemv.Result result) {
@@ -92,8 +111,16 @@ public final class DenseGemv {
       row += rows;
       tiles += Math.ceilDiv(part.rows(), dense_gemv_h.DENSE_GEMV_ROWS());
     }
+    int elementBytes = norm == null ? Short.BYTES : Float.BYTES;
     StructPointers.set(
-        struct, dense_gemv_args.x$offset(), x.require("x", tokens, columns, Short.BYTES, VECTOR));
+        struct, dense_gemv_args.x$offset(), x.require("x", tokens, columns, elementBytes, VECTOR));
+    if (norm != null) {
+      StructPointers.set(
+          struct,
+          dense_gemv_args.norm_weight$offset(),
+          norm.weight().require("norm weight", (long) Float.BYTES * columns));
+      dense_gemv_args.epsilon(struct, norm.epsilon());
+    }
     dense_gemv_args.weight_stride(struct, columns);
     dense_gemv_args.x_stride(struct, x.stride());
     dense_gemv_args.columns(struct, columns);

@@ -88,7 +88,11 @@ public final class EmbeddingLookup {
     embedding_args.learned_dtype(args, learned == null ? 0 : learned.type());
     kernel.launch(
         stream,
-        new LaunchConfig(Dim3.of(rows), Dim3.of(embedding_h.EMBEDDING_THREADS()), 0, start),
+        new LaunchConfig(
+            new Dim3(rows, Math.ceilDiv(table.columns(), embedding_h.EMBEDDING_COLUMNS()), 1),
+            Dim3.of(embedding_h.EMBEDDING_THREADS()),
+            0,
+            start),
         args);
   }
 }

@@ -24,14 +24,6 @@ public final class PackedGemv {
   private static final int WARP = 32;
   private static final int BARRIER_BYTES = 8;
   private static final int RUN_OF_CHANNELS = 128;
-  private static final int FEWEST_WARPS = 4;
-
-  /** Columns of a stage. */
-  private static final int STAGE = 256;
-
-  /** Columns of a stage at 2 bits. */
-  private static final int LONG_STAGE = 512;
-
   private final KernelCatalog kernels;
   private final int multiprocessors;
   private final int mostShared;
@@ -262,27 +254,38 @@ public final class PackedGemv {
     long mine = Math.ceilDiv(items, grid) * pair;
     long fixed =
         (long) most
-            * (2 * columns
-                + 2L * run
+            * (2 * (columns + PackedLayout.COLUMN_BLOCK)
                 + 8 * (columns / run)
                 + 4 * (columns / gemv_h.GEMV_TASK_COLUMNS())
                 + 4 * mine * blocks * layout.tileRows());
-    long stageColumns = bits == 2 ? LONG_STAGE : STAGE;
-    long groups = group == 0 ? 0 : stageColumns / group;
-    long stage = layout.tileRows() * (stageColumns / Byte.SIZE * bits + 3 * groups) + BARRIER_BYTES;
-    long target = Math.min(mostShared, gemv_h.GEMV_SHARED_TARGET());
-    int warps = gemv_h.GEMV_MAX_WARPS();
-    int stages = 0;
-    for (; warps >= FEWEST_WARPS; warps /= 2) {
-      long fit = Math.floorDiv(target - fixed, (long) warps * stage);
-      if (fit > 2) {
-        stages = (int) Math.min(fit, gemv_h.GEMV_MAX_STAGES());
-        break;
+    int groups = PackedLayout.COLUMN_BLOCK / run;
+    long stage =
+        (long) layout.tileRows() * (PackedLayout.COLUMN_BLOCK / Byte.SIZE * bits + 3 * groups)
+            + BARRIER_BYTES;
+    long fit = (Math.min(mostShared, gemv_h.GEMV_SHARED_TARGET()) - fixed) / stage;
+    int fewest = gemv_h.GEMV_MIN_WARPS();
+    if (fit < fewest) {
+      fit = (mostShared - fixed) / stage;
+    }
+    if (fit < fewest) {
+      return new Plan("", grid, 0, 0, fixed);
+    }
+    long work = mine * blocks;
+    int usualWarps = gemv_h.GEMV_USUAL_WARPS();
+    int mostWarps = gemv_h.GEMV_MAX_WARPS();
+    int warps;
+    int stages;
+    if (bits == 2 && work <= mostWarps && fit >= work) {
+      warps = (int) Math.ceilDiv(work, 2);
+      stages = 2;
+    } else {
+      fit = Math.min(fit, Math.max(work, usualWarps));
+      stages = gemv_h.GEMV_MAX_STAGES();
+      while (stages > 1 && fit / stages < usualWarps) {
+        stages--;
       }
-      if (2L * warps * stage + fixed <= mostShared) {
-        stages = 2;
-        break;
-      }
+      boolean single = stages == 1 && work > mostWarps;
+      warps = (int) Math.min(fit / stages, single ? usualWarps : mostWarps);
     }
     return new Plan(
         "gemv_w" + bits + "_g" + run + "_m" + most,

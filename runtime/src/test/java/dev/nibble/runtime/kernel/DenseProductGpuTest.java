@@ -1,25 +1,32 @@
 package dev.nibble.runtime.kernel;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+
 import dev.nibble.quantizer.format.DType;
 import dev.nibble.quantizer.format.PackedLayout;
 import dev.nibble.quantizer.tensor.ScalarOperations;
+import dev.nibble.runtime.cuda.DeviceRange;
 import dev.nibble.runtime.cuda.Element;
 import dev.nibble.runtime.kernel.PackedGemv.Part;
 import dev.nibble.runtime.kernel.PackedGemv.Result;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** dense_gemv and gemm with weights of 16 bits. */
 @KernelTest
 class DenseProductGpuTest {
   private static final double LIMIT = 1e-6;
+  private static final float EPSILON = 1e-5f;
   private static final int[][] SHAPES = {
     {5, 7}, {33, 129}, {64, 512}, {65, 641}, {129, 1087}, {40, 4099}
   };
@@ -75,6 +82,7 @@ class DenseProductGpuTest {
           gpu.stream(),
           weights.dense(),
           input,
+          null,
           tokens,
           List.of(new Part(rows, null, null, out)),
           Result.STORE_FLOAT);
@@ -82,6 +90,49 @@ class DenseProductGpuTest {
       gpu.expect(LIMIT, Arrays.copyOf(y, tokens * rows), Element.FLOAT, out, rows, what);
     }
     weights.free(gpu);
+  }
+
+  /** The norm within a product gives the bits of the norm's own kernel. */
+  @ParameterizedTest
+  @ValueSource(ints = {7, 129, 4099, 9000})
+  void normedTokens(int columns) {
+    if (gpu.isTraced()) {
+      return;
+    }
+    Random random = GpuFixture.random();
+    int rows = 33;
+    TestWeights weights = TestWeights.dense(gpu, random, DType.F16, rows, columns);
+    DeviceRange norm = gpu.floats(GpuFixture.gaussian(random, columns, 1));
+    for (int tokens = 1; tokens <= 2; tokens++) {
+      MatrixRows x = gpu.floatRows(GpuFixture.gaussian(random, tokens * columns, 3), columns);
+      MatrixRows halves = gpu.rows(Element.HALF, tokens, columns);
+      new NormQuantizer(gpu.kernels(), columns)
+          .launch(
+              gpu.stream(),
+              new NormQuantizer.Weights(NormQuantizer.Kind.RMS, columns, EPSILON, norm, null, null),
+              x,
+              0,
+              tokens,
+              halves,
+              null,
+              null);
+      MatrixRows apart = gpu.rows(Element.FLOAT, tokens, rows);
+      MatrixRows within = gpu.rows(Element.FLOAT, tokens, rows);
+      multiply(weights, halves, null, tokens, apart);
+      multiply(weights, x, new PackedGemv.Norm(norm, null, EPSILON), tokens, within);
+      assertArrayEquals(bytes(apart), bytes(within), columns + " columns" + GpuFixture.seed());
+    }
+    weights.free(gpu);
+  }
+
+  private static void multiply(
+      TestWeights weights, MatrixRows x, PackedGemv.@Nullable Norm norm, int tokens, MatrixRows y) {
+    List<Part> parts = List.of(new Part(weights.dense().rows(), null, null, y));
+    gemv.multiply(gpu.stream(), weights.dense(), x, norm, tokens, parts, Result.STORE_FLOAT);
+  }
+
+  private static byte[] bytes(MatrixRows rows) {
+    return gpu.download(rows.data()).toArray(ValueLayout.JAVA_BYTE);
   }
 
   @ParameterizedTest
@@ -176,7 +227,7 @@ class DenseProductGpuTest {
       }
     }
     MatrixRows input = gpu.halfRows(x, columns);
-    gemv.multiply(gpu.stream(), weights.dense(), input, tokens, parts, result);
+    gemv.multiply(gpu.stream(), weights.dense(), input, null, tokens, parts, result);
     for (int i = 0; i < (swiglu ? 1 : parts.size()); i++) {
       String what = result + ", tokens " + tokens + ", part " + i;
       gpu.expect(LIMIT, expected.get(i), element, parts.get(i).y(), partRows[i], what);
