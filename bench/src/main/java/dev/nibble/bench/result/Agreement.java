@@ -34,7 +34,9 @@ public record Agreement(List<Pair> pairs, List<Pair> apart, int onlyFirst, int o
      * @return share of the first
      */
     public double change() {
-      return second.value().median() / first.value().median() - 1;
+      double before = first.value().median();
+      double after = second.value().median();
+      return before == after ? 0 : after / before - 1; // nothing may stay nothing
     }
 
     private boolean meets(double slack) {

@@ -75,6 +75,13 @@ class AgreementTest {
   }
 
   @Test
+  void nothingMayStayNothing() {
+    Agreement found = Agreement.of(List.of(figure("a", 0)), List.of(figure("a", 0)), 0);
+    assertEquals(List.of(), found.apart());
+    assertEquals(0, found.mostChange());
+  }
+
+  @Test
   void onlyWhatWasMeasuredCounts() {
     Agreement found =
         Agreement.of(
