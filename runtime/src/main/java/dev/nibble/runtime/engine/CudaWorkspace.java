@@ -32,9 +32,11 @@ final class CudaWorkspace {
   private final int sumGroup;
   private final DevicePlan.Piece residual;
   private final DevicePlan.Piece normed;
-  private final DevicePlan.Piece qkv;
+
+  /** Queries, keys and values; then, when the attention has read them, gate and up. */
+  private final DevicePlan.Piece wide;
+
   private final DevicePlan.Piece attended;
-  private final DevicePlan.Piece mlp;
   private final DevicePlan.Piece tiled;
   private final DevicePlan.Piece logits;
   private final DevicePlan.@Nullable Piece stage;
@@ -95,9 +97,8 @@ final class CudaWorkspace {
             Math.max(rows, sequences));
     residual = plan.reserve(bytes(rows, hiddenStride, Float.BYTES));
     normed = plan.reserve(bytes(rows, hiddenStride, Short.BYTES));
-    qkv = plan.reserve(bytes(rows, qkvStride, Short.BYTES));
+    wide = plan.reserve(bytes(rows, Math.max(qkvStride, mlpStride), Short.BYTES));
     attended = plan.reserve(bytes(rows, queryStride, Short.BYTES));
-    mlp = plan.reserve(bytes(rows, mlpStride, Short.BYTES));
     int widest =
         IntStream.of(config.hiddenSize(), queries, config.intermediateSize()).max().orElseThrow();
     tiled = plan.reserve(InputTiler.bytes(InputTiler.Kind.HALVES, rows, widest));
@@ -166,9 +167,9 @@ final class CudaWorkspace {
     return new MatrixRows(normed.range(), hiddenStride);
   }
 
-  /** Queries, keys, values, fp16, each padded to 64 columns. */
+  /** Queries, keys, values, fp16, each padded to 64 columns. Gone when {@link #mlp} is written. */
   MatrixRows qkv() {
-    return new MatrixRows(qkv.range(), qkvStride);
+    return new MatrixRows(wide.range(), qkvStride);
   }
 
   /** Output of the attention, fp16 [rows, queries]. */
@@ -176,9 +177,9 @@ final class CudaWorkspace {
     return new MatrixRows(attended.range(), queryStride);
   }
 
-  /** Gate and up, fp16, each padded to 64 columns. */
+  /** Gate and up, fp16, each padded to 64 columns. Gone when {@link #qkv} is written. */
   MatrixRows mlp() {
-    return new MatrixRows(mlp.range(), mlpStride);
+    return new MatrixRows(wide.range(), mlpStride);
   }
 
   /** A step's input in tiles. */
