@@ -1,7 +1,6 @@
 package dev.nibble.runtime.engine;
 
 import dev.nibble.quantizer.format.ModelConfig;
-import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.runtime.cuda.CudaException;
 import dev.nibble.runtime.cuda.Device;
 import dev.nibble.runtime.cuda.DeviceBuffer;
@@ -10,18 +9,14 @@ import dev.nibble.runtime.cuda.Graph;
 import dev.nibble.runtime.cuda.PinnedBuffer;
 import dev.nibble.runtime.cuda.Stream;
 import dev.nibble.runtime.kernel.KernelCatalog;
-import dev.nibble.runtime.model.DeviceException;
-import dev.nibble.runtime.model.Linear;
 import dev.nibble.runtime.model.ModelOptions;
 import dev.nibble.runtime.model.ModelWeights;
-import dev.nibble.runtime.model.UnfitModelException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayDeque;
 import java.util.Arrays;
-import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -42,8 +37,7 @@ final class CudaEngine implements Engine {
   private final DeviceRange cacheMemory;
   private final long blockBytes;
   private final PinnedBuffer chosen;
-  private final PinnedBuffer logits;
-  private final float[] hostLogits;
+  private final HostLogits logits;
   private final Sampler.Scratch scratch;
   private final Graph[] graphs;
   private final ArrayDeque<Integer> free = new ArrayDeque<>();
@@ -62,7 +56,7 @@ final class CudaEngine implements Engine {
     int sequences = options.sequences();
     CudaPlan planned = new CudaPlan(weights, options);
     plan = planned.summary();
-    requireMemory(planned.bytes());
+    CudaFit.requireMemory(device, planned.bytes(), plan);
 
     stream = device.newStream();
     planned.allocate(device);
@@ -73,10 +67,7 @@ final class CudaEngine implements Engine {
     cacheMemory = planned.blocks().range();
     DeviceModel model = planned.model();
     chosen = device.allocatePinned(work.chosen().bytes());
-    logits =
-        device.allocatePinned(
-            Math.multiplyExact((long) Float.BYTES * work.logitRows(), work.logits().stride()));
-    hostLogits = new float[Math.multiplyExact(work.logitRows(), config.vocabSize())];
+    logits = new HostLogits(device, work.logits(), work.logitRows(), config.vocabSize());
     scratch = new Sampler.Scratch(config.vocabSize());
     batch = new CudaSequence[sequences];
     for (int slot = 0; slot < sequences; slot++) {
@@ -135,7 +126,7 @@ final class CudaEngine implements Engine {
       KernelCatalog kernels,
       dev.nibble.runtime.model.Device asked) {
     try {
-      requireFit(weights, asked);
+      CudaFit.require(weights, asked);
       return new CudaEngine(weights, source, options, kernels);
     } catch (RuntimeException | OutOfMemoryError e) {
       closeAfter(kernels.device(), e);
@@ -149,65 +140,6 @@ final class CudaEngine implements Engine {
     } catch (CudaException e) {
       failure.addSuppressed(e);
     }
-  }
-
-  private static void requireFit(ModelWeights weights, dev.nibble.runtime.model.Device asked) {
-    ModelConfig config = weights.config();
-    int headDim = config.headDim();
-    if (headDim > 128 || headDim % 16 != 0) {
-      throw new UnfitModelException(
-          asked,
-          "head_dim " + headDim,
-          "a GPU takes multiples of 16 up to 128; run it with --device cpu");
-    }
-    weights.blocks().stream()
-        .flatMap(WorkspaceShape::linearsOf)
-        .forEach(linear -> requireFit(linear, config.scheme(), asked));
-  }
-
-  private static void requireFit(
-      Linear linear, QuantScheme scheme, dev.nibble.runtime.model.Device asked) {
-    if (linear.clusters().isPresent()
-        && linear.clusters().get().bits() != scheme.activationBits()) {
-      throw new UnfitModelException(
-          asked,
-          linear.name() + ".cluster_bits",
-          "static inputs of other bits than the scheme's are not supported on a GPU; run it with"
-              + " --device cpu");
-    }
-    if (Float.isFinite(linear.outlierThreshold())) {
-      throw new UnfitModelException(
-          asked,
-          linear.name() + ".outlier_threshold",
-          "outlier inputs found at run time are not supported on a GPU; run it with --device cpu");
-    }
-    if (linear.outlierValues().isPresent()) {
-      throw new UnfitModelException(
-          asked,
-          linear.name() + ".outlier_values",
-          "single outlier weights are not supported on a GPU; run it with --device cpu");
-    }
-  }
-
-  private void requireMemory(long needed) {
-    long freeBytes = device.memory().freeBytes();
-    if (needed > freeBytes) {
-      throw new DeviceException(
-          dev.nibble.runtime.model.Device.cuda(device.properties().ordinal()),
-          String.format(
-              Locale.ROOT,
-              "needs %.2f GiB (%.2f weights, %.2f cache, %.2f workspace), %.2f GiB are free;"
-                  + " use a smaller --context, fewer sequences or a scheme with KV4",
-              gib(needed),
-              gib(plan.weightBytes()),
-              gib(plan.kvBytes()),
-              gib(plan.workspaceBytes()),
-              gib(freeBytes)));
-    }
-  }
-
-  private static double gib(long bytes) {
-    return bytes / (double) (1L << 30);
   }
 
   private void sumRows(DeviceModel model) {
@@ -375,8 +307,7 @@ final class CudaEngine implements Engine {
     }
     sequence.drawn();
     if (sequence.isSampledByHost()) {
-      fetchLogits(row, 1);
-      return sequence.sample(hostLogits);
+      return sequence.sample(logits.fetch(stream, row, 1));
     }
     return host.get(ValueLayout.JAVA_INT, (long) Integer.BYTES * row);
   }
@@ -423,30 +354,11 @@ final class CudaEngine implements Engine {
     for (int row = 0; row < rows; row += work.logitRows()) {
       int count = Math.min(work.logitRows(), rows - row);
       transformer.logits(row, count);
-      fetchLogits(0, count);
+      float[] values = logits.fetch(stream, 0, count);
       for (int i = 0; i < count; i++) {
-        Sampler.requireFinite(hostLogits, i * vocabSize(), vocabSize(), firstPosition + row + i);
+        Sampler.requireFinite(values, i * vocabSize(), vocabSize(), firstPosition + row + i);
       }
-      sink.accept(firstToken + row, count, hostLogits);
-    }
-  }
-
-  /** Copies rows of the logits to the start of the host's. */
-  private void fetchLogits(int row, int count) {
-    long stride = (long) Float.BYTES * work.logits().stride();
-    work.logits()
-        .data()
-        .slice(row * stride, count * stride)
-        .download(stream, logits, 0, count * stride);
-    stream.synchronize();
-    for (int i = 0; i < count; i++) {
-      MemorySegment.copy(
-          logits.segment(),
-          ValueLayout.JAVA_FLOAT,
-          i * stride,
-          hostLogits,
-          i * vocabSize(),
-          vocabSize());
+      sink.accept(firstToken + row, count, values);
     }
   }
 

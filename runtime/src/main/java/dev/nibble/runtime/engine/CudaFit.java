@@ -1,0 +1,88 @@
+package dev.nibble.runtime.engine;
+
+import dev.nibble.quantizer.format.ModelConfig;
+import dev.nibble.quantizer.format.QuantScheme;
+import dev.nibble.runtime.model.Device;
+import dev.nibble.runtime.model.DeviceException;
+import dev.nibble.runtime.model.Linear;
+import dev.nibble.runtime.model.ModelWeights;
+import dev.nibble.runtime.model.UnfitModelException;
+import java.util.Locale;
+
+/** What is asked of a model before an engine on a GPU is made for it. */
+final class CudaFit {
+  private CudaFit() {}
+
+  /**
+   * Refuses, before anything is allocated, what a GPU has no kernel for.
+   *
+   * @param weights the model
+   * @param asked the device as the user names it
+   * @throws UnfitModelException naming the field
+   */
+  static void require(ModelWeights weights, Device asked) {
+    ModelConfig config = weights.config();
+    int headDim = config.headDim();
+    if (headDim > 128 || headDim % 16 != 0) {
+      throw new UnfitModelException(
+          asked,
+          "head_dim " + headDim,
+          "a GPU takes multiples of 16 up to 128; run it with --device cpu");
+    }
+    weights.blocks().stream()
+        .flatMap(WorkspaceShape::linearsOf)
+        .forEach(linear -> require(linear, config.scheme(), asked));
+  }
+
+  private static void require(Linear linear, QuantScheme scheme, Device asked) {
+    if (linear.clusters().isPresent()
+        && linear.clusters().get().bits() != scheme.activationBits()) {
+      throw new UnfitModelException(
+          asked,
+          linear.name() + ".cluster_bits",
+          "static inputs of other bits than the scheme's are not supported on a GPU; run it with"
+              + " --device cpu");
+    }
+    if (Float.isFinite(linear.outlierThreshold())) {
+      throw new UnfitModelException(
+          asked,
+          linear.name() + ".outlier_threshold",
+          "outlier inputs found at run time are not supported on a GPU; run it with --device cpu");
+    }
+    if (linear.outlierValues().isPresent()) {
+      throw new UnfitModelException(
+          asked,
+          linear.name() + ".outlier_values",
+          "single outlier weights are not supported on a GPU; run it with --device cpu");
+    }
+  }
+
+  /**
+   * Refuses a plan that the device has no room for.
+   *
+   * @param device of the engine
+   * @param needed bytes
+   * @param plan what they are for
+   * @throws DeviceException saying what is needed and what is free
+   */
+  static void requireMemory(dev.nibble.runtime.cuda.Device device, long needed, MemoryPlan plan) {
+    long freeBytes = device.memory().freeBytes();
+    if (needed > freeBytes) {
+      throw new DeviceException(
+          Device.cuda(device.properties().ordinal()),
+          String.format(
+              Locale.ROOT,
+              "needs %.2f GiB (%.2f weights, %.2f cache, %.2f workspace), %.2f GiB are free;"
+                  + " use a smaller --context, fewer sequences or a scheme with KV4",
+              gib(needed),
+              gib(plan.weightBytes()),
+              gib(plan.kvBytes()),
+              gib(plan.workspaceBytes()),
+              gib(freeBytes)));
+    }
+  }
+
+  private static double gib(long bytes) {
+    return bytes / (double) (1L << 30);
+  }
+}
