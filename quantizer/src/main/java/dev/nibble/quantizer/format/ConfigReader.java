@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.EnumSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
@@ -133,8 +134,6 @@ final class ConfigReader {
   private ModelConfig readLlama(List<Integer> eosIds) throws ModelFormatException {
     fields.mustBe("hidden_act", "silu");
     fields.mustBe("pretraining_tp", 1);
-    fields.flag("attention_bias", false);
-    fields.flag("mlp_bias", false);
     int hiddenSize = fields.size("hidden_size", MAX_WIDTH);
     int heads = fields.size("num_attention_heads", MAX_WIDTH);
     int layers = fields.size("num_hidden_layers", MAX_LAYERS);
@@ -155,6 +154,7 @@ final class ConfigReader {
         slidingWindows(layers),
         fields.flag("tie_word_embeddings", false),
         Activation.SILU,
+        llamaBiases(),
         fields.ids("bos_token_id"),
         eosIds,
         quantization());
@@ -185,9 +185,24 @@ final class ConfigReader {
         Collections.nCopies(layers, 0),
         fields.flag("tie_word_embeddings", true),
         Activation.RELU,
+        EnumSet.complementOf(EnumSet.of(LinearRole.GATE)),
         fields.ids("bos_token_id"),
         eosIds,
         quantization());
+  }
+
+  private Set<LinearRole> llamaBiases() throws ModelFormatException {
+    Set<LinearRole> biased = EnumSet.noneOf(LinearRole.class);
+    if (architecture == Architecture.QWEN2) {
+      biased.addAll(List.of(LinearRole.QUERY, LinearRole.KEY, LinearRole.VALUE));
+    }
+    if (fields.flag("attention_bias", false) && architecture != Architecture.QWEN2) {
+      biased.addAll(List.of(LinearRole.QUERY, LinearRole.KEY, LinearRole.VALUE, LinearRole.OUTPUT));
+    }
+    if (fields.flag("mlp_bias", false)) {
+      biased.addAll(List.of(LinearRole.GATE, LinearRole.UP, LinearRole.DOWN));
+    }
+    return biased;
   }
 
   private int defaultPositions() {

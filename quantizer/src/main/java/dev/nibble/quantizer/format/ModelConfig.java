@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * The shape of a transformer, from {@code config.json}, with every default filled in.
@@ -22,6 +23,7 @@ import java.util.Optional;
  * @param slidingWindows for each layer the tokens a query sees, itself included, or 0 for all
  * @param tiedEmbeddings whether the head is the embedding
  * @param activation the MLP's non-linearity
+ * @param biased linears that have a bias in the checkpoint; a method may give others one
  * @param bosIds beginning-of-text tokens; may be empty. Whether a text gets one is the tokenizer's
  *     to say
  * @param eosIds tokens that end a text, {@code generation_config.json} included; may be empty
@@ -42,6 +44,7 @@ public record ModelConfig(
     List<Integer> slidingWindows,
     boolean tiedEmbeddings,
     Activation activation,
+    Set<LinearRole> biased,
     List<Integer> bosIds,
     List<Integer> eosIds,
     Optional<QuantizationConfig> quantization) {
@@ -78,9 +81,10 @@ public record ModelConfig(
       double highFrequencyFactor,
       int originalMaxPositions) {}
 
-  /** Copies the lists. */
+  /** Copies the collections. */
   public ModelConfig {
     slidingWindows = List.copyOf(slidingWindows);
+    biased = Set.copyOf(biased);
     bosIds = List.copyOf(bosIds);
     eosIds = List.copyOf(eosIds);
   }

@@ -209,6 +209,14 @@ record QuantizationPlan(List<Step> steps, List<String> keptModules) {
         } else {
           source.require(module.weight(), rows, columns);
         }
+        if (config.biased().contains(role)) {
+          source.require(module.bias(), rows);
+        } else if (source.find(module.bias()).isPresent()) {
+          throw new ModelFormatException(
+              source.file(module.bias()),
+              module.bias(),
+              "config.json says that this linear has no bias");
+        }
       }
     }
     return packs;

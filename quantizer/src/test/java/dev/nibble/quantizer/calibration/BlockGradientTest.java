@@ -180,6 +180,7 @@ class BlockGradientTest {
         config.slidingWindows(),
         config.tiedEmbeddings(),
         ModelConfig.Activation.GELU,
+        config.biased(),
         config.bosIds(),
         config.eosIds(),
         config.quantization());

@@ -15,6 +15,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -62,6 +63,7 @@ class ConfigReaderTest {
             Collections.nCopies(32, 0),
             false,
             Activation.SILU,
+            Set.of(),
             List.of(0),
             List.of(1),
             Optional.empty()),
@@ -87,6 +89,28 @@ class ConfigReaderTest {
     assertEquals(8, config.kvHeads());
     assertEquals(1024, config.rows(LinearRole.KEY));
     assertEquals(28672, config.columns(LinearRole.DOWN));
+  }
+
+  @Test
+  void readsWhichLinearsHaveABias() throws Exception {
+    Set<LinearRole> inputs = Set.of(LinearRole.QUERY, LinearRole.KEY, LinearRole.VALUE);
+    Set<LinearRole> attention =
+        Set.of(LinearRole.QUERY, LinearRole.KEY, LinearRole.VALUE, LinearRole.OUTPUT);
+    assertEquals(Set.of(), biased("llama", "LlamaForCausalLM", "false"));
+    assertEquals(attention, biased("llama", "LlamaForCausalLM", "true"));
+    assertEquals(attention, biased("qwen3", "Qwen3ForCausalLM", "true"));
+    assertEquals(inputs, biased("qwen2", "Qwen2ForCausalLM", "false"));
+  }
+
+  private Set<LinearRole> biased(String type, String name, String attentionBias) throws Exception {
+    return read("""
+    {"architectures": ["%s"], "model_type": "%s", "attention_bias": %s,
+     "hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4,
+     "num_key_value_heads": 4, "head_dim": 16, "num_hidden_layers": 1,
+     "max_position_embeddings": 64, "vocab_size": 64, "hidden_act": "silu"}
+    """
+            .formatted(name, type, attentionBias))
+        .biased();
   }
 
   @ParameterizedTest

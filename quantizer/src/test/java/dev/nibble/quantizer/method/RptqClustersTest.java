@@ -25,6 +25,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.SequencedSet;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 /** RPTQ's own setting, 32 clusters an input and 4 a head, on channels 100-fold apart. */
@@ -94,6 +95,7 @@ class RptqClustersTest {
         List.of(0),
         true,
         ModelConfig.Activation.SILU,
+        Set.of(),
         List.of(),
         List.of(),
         Optional.empty());

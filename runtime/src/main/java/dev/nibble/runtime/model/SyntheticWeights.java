@@ -2,6 +2,7 @@ package dev.nibble.runtime.model;
 
 import dev.nibble.quantizer.format.Architecture;
 import dev.nibble.quantizer.format.DType;
+import dev.nibble.quantizer.format.LinearRole;
 import dev.nibble.quantizer.format.ModelConfig;
 import dev.nibble.quantizer.format.ModelConfig.Activation;
 import dev.nibble.quantizer.format.ModelConfig.RopeConfig;
@@ -20,9 +21,11 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 
@@ -135,7 +138,7 @@ final class SyntheticWeights {
   }
 
   private Linear linear(String name, int out, int in) {
-    boolean biased = config.architecture() == Architecture.OPT;
+    boolean biased = !config.biased().isEmpty();
     return Linear.plain(
         name,
         scheme.quantizesWeights()
@@ -266,6 +269,7 @@ final class SyntheticWeights {
         plain.slidingWindows(),
         plain.tiedEmbeddings(),
         plain.activation(),
+        plain.biased(),
         plain.bosIds(),
         plain.eosIds(),
         quantization);
@@ -295,6 +299,7 @@ final class SyntheticWeights {
         Collections.nCopies(layers, 0),
         vocab == 8192,
         Activation.SILU,
+        Set.of(),
         List.of(),
         List.of(),
         Optional.empty());
@@ -317,6 +322,7 @@ final class SyntheticWeights {
         Collections.nCopies(layers, 0),
         true,
         Activation.RELU,
+        EnumSet.complementOf(EnumSet.of(LinearRole.GATE)),
         List.of(),
         List.of(),
         Optional.empty());

@@ -130,10 +130,13 @@ final class WeightReader {
             ? packed(name, scheme.weightBits(), out, in, scheme.groupSize())
             : tensors.matrix(name.weight(), out, in);
     Optional<float[]> bias =
-        biased(role)
+        config.biased().contains(role)
             ? Optional.of(tensors.vector(name.bias(), out))
             : tensors.optionalVector(name.bias(), out);
     if (config.quantization().isEmpty()) {
+      if (bias.isPresent() && !config.biased().contains(role)) {
+        throw tensors.problem(name.bias(), "config.json says that this linear has no bias");
+      }
       return Linear.plain(name.name(), weights, bias);
     }
     return new Linear(
@@ -144,15 +147,6 @@ final class WeightReader {
         outlierValues(name, out, in),
         clusters(name, in),
         outlierThreshold(name));
-  }
-
-  /** Whether the family's linear has a bias, rather than may have one. */
-  private boolean biased(LinearRole role) {
-    return switch (config.architecture()) {
-      case OPT -> true;
-      case QWEN2 -> role == LinearRole.QUERY || role == LinearRole.KEY || role == LinearRole.VALUE;
-      case LLAMA, MISTRAL, QWEN3 -> false;
-    };
   }
 
   private WeightMatrix.Packed packed(ModuleName name, int bits, int out, int in, int groupSize)

@@ -77,6 +77,14 @@ class WeightReaderTest {
   }
 
   @Test
+  void aBiasThatTheConfigDoesNotSayIsNamed() {
+    String bias = "model.layers.0.self_attn.q_proj.bias";
+    long rows = checkpoint.find(QUERY).orElseThrow().shape().getFirst();
+    source.put(bias, DType.F32, new byte[(int) (4 * rows)], rows);
+    assertRefused(bias);
+  }
+
+  @Test
   void aWrongShapeIsNamedWithBoth() {
     Tensor query = checkpoint.find(QUERY).orElseThrow();
     List<Long> turned = query.shape().reversed();
