@@ -3,8 +3,10 @@ package dev.nibble.bench.report;
 import java.awt.BasicStroke;
 import java.awt.Color;
 import java.awt.Font;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import javax.imageio.ImageIO;
 import org.knowm.xchart.BitmapEncoder;
 import org.knowm.xchart.CategoryChart;
 import org.knowm.xchart.CategoryChartBuilder;
@@ -45,7 +47,9 @@ record Chart(String name, String caption, byte[] png) {
 
   private static byte[] png(org.knowm.xchart.internal.chartpart.Chart<?, ?> chart) {
     try {
-      return BitmapEncoder.getBitmapBytes(chart, BitmapEncoder.BitmapFormat.PNG);
+      ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+      ImageIO.write(Palette.reduced(BitmapEncoder.getBufferedImage(chart)), "png", bytes);
+      return bytes.toByteArray();
     } catch (IOException e) {
       throw new UncheckedIOException("a picture in memory", e);
     }

@@ -84,15 +84,22 @@ final class Comparison {
   private static String ratios(Measurement other, List<Measurement> rows) {
     List<String> ratios = new ArrayList<>();
     for (Measurement row : rows) {
-      if (isOurs(row) && day(row).equals(day(other)) && row.unit().equals(other.unit())) {
-        double ratio = row.value().median() / other.value().median();
-        boolean speed = row.unit().endsWith("/s");
-        ratios.add(
-            String.format(
-                Locale.ROOT, "%s %.2f", row.parameter("scheme"), speed ? 1 / ratio : ratio));
+      if (isOurs(row)) {
+        ratio(row, other)
+            .ifPresent(
+                r -> ratios.add(String.format(Locale.ROOT, "%s %.2f", row.parameter("scheme"), r)));
       }
     }
     return String.join(", ", ratios);
+  }
+
+  /** Our time in another program's; none of another day or unit. */
+  static Optional<Double> ratio(Measurement own, Measurement other) {
+    if (!day(own).equals(day(other)) || !own.unit().equals(other.unit())) {
+      return Optional.empty();
+    }
+    double ratio = own.value().median() / other.value().median();
+    return Optional.of(own.unit().endsWith("/s") ? 1 / ratio : ratio);
   }
 
   private static String day(Measurement m) {

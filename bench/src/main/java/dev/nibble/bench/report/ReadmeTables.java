@@ -28,10 +28,15 @@ final class ReadmeTables {
   private static final List<String> TOKENS = List.of("1", "16", "64", "2048");
   private static final List<String> KV_BITS = List.of("16", "8", "4", "3");
   private static final double GIGA = 1e9;
+  private static final String NOTHING = "Not measured yet.\n";
+
+  /** Schemes that PyTorch multiplies too. */
+  private static final List<String> PEERS = List.of("W16A16", "W4A16g128", "W8A8");
 
   private final Figures gpu;
   private final List<Measurement> all;
   private final List<String> charts;
+  private final Optional<String> agreement;
 
   /**
    * Takes the figures.
@@ -39,11 +44,14 @@ final class ReadmeTables {
    * @param gpu of the device that the tables tell of
    * @param all of every device, the published ones among them
    * @param charts paths of pictures, from the text's folder
+   * @param agreement of two runs, as a table
    */
-  ReadmeTables(Figures gpu, List<Measurement> all, List<String> charts) {
+  ReadmeTables(
+      Figures gpu, List<Measurement> all, List<String> charts, Optional<String> agreement) {
     this.gpu = gpu;
     this.all = all;
     this.charts = List.copyOf(charts);
+    this.agreement = agreement;
   }
 
   /**
@@ -64,12 +72,15 @@ final class ReadmeTables {
     return switch (name) {
       case "ceilings" -> ceilings();
       case "products" -> products();
+      case "peers" -> peers();
       case "attention" -> attention();
       case "decode" -> decode();
       case "prefill" -> prefill();
       case "batch" -> batch();
       case "deployment" -> deployment();
+      case "memory" -> MemoryTable.markdown(all).orElse(NOTHING);
       case "calls" -> calls();
+      case "agreement" -> agreement.orElse(NOTHING);
       case "charts" -> pictures();
       default -> throw new IllegalArgumentException("no table is called '" + name + "'");
     };
@@ -125,6 +136,38 @@ final class ReadmeTables {
         if (cells.stream().skip(2).anyMatch(cell -> !cell.isEmpty())) {
           rows.add(cells.toArray(String[]::new));
         }
+      }
+    }
+    return rows.text();
+  }
+
+  /** PyTorch's products beside ours, with a ratio where both are of one run or day. */
+  private String peers() {
+    List<Measurement> theirs =
+        gpu.all().stream().filter(m -> m.parameter("program").startsWith("PyTorch")).toList();
+    List<String> names = new ArrayList<>(List.of("linear", "tokens"));
+    PEERS.forEach(s -> names.addAll(List.of(s, "PyTorch", "ours / its")));
+    Rows rows = new Rows(names.toArray(String[]::new));
+    for (String shape : theirs.stream().map(m -> m.parameter("shape")).distinct().toList()) {
+      for (String tokens : TOKENS) {
+        List<String> cells = new ArrayList<>(List.of(shape, tokens));
+        for (String scheme : PEERS) {
+          Optional<Measurement> own = product(shape, tokens, scheme, true);
+          Optional<Measurement> other =
+              latest(
+                  theirs,
+                  m ->
+                      m.parameter("shape").equals(shape)
+                          && m.parameter("tokens").equals(tokens)
+                          && m.parameter("scheme").equals(scheme));
+          cells.add(median(own, 1));
+          cells.add(median(other, 1));
+          cells.add(
+              own.isPresent() && other.isPresent()
+                  ? Comparison.ratio(own.get(), other.get()).map(ReadmeTables::number).orElse("")
+                  : "");
+        }
+        rows.add(cells.toArray(String[]::new));
       }
     }
     return rows.text();
@@ -337,7 +380,7 @@ final class ReadmeTables {
     }
 
     String text() {
-      return rows == 0 ? "Not measured yet.\n" : text.toString();
+      return rows == 0 ? NOTHING : text.toString();
     }
   }
 }

@@ -11,6 +11,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -56,7 +57,7 @@ public final class Report implements Runnable {
     try {
       List<Measurement> latest = ResultFile.latest(results);
       draw(latest, charts, page);
-      fill(latest, charts, tables);
+      fill(latest, charts, AgreementTable.markdown(results), tables);
     } catch (IOException e) {
       throw new UncheckedIOException(e.getMessage(), e);
     }
@@ -82,13 +83,16 @@ public final class Report implements Runnable {
   }
 
   /** Fills a text's tables with the figures of the GPU that has the most. */
-  static void fill(List<Measurement> measurements, Path charts, Path text) throws IOException {
+  static void fill(
+      List<Measurement> measurements, Path charts, Optional<String> agreement, Path text)
+      throws IOException {
     for (String device : devices(measurements)) {
       Figures figures = Figures.of(device, measurements);
       if (figures.all().stream().anyMatch(m -> !m.machine().driver().isEmpty())) {
         String before = Files.readString(text);
         List<String> pictures = pictures(charts, text);
-        Files.writeString(text, new ReadmeTables(figures, measurements, pictures).fill(before));
+        ReadmeTables filled = new ReadmeTables(figures, measurements, pictures, agreement);
+        Files.writeString(text, filled.fill(before));
         return;
       }
     }

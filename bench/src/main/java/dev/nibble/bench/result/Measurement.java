@@ -3,6 +3,7 @@ package dev.nibble.bench.result;
 import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.annotation.JsonPropertyOrder;
+import java.util.List;
 import java.util.Map;
 import java.util.SortedMap;
 import java.util.TreeMap;
@@ -108,6 +109,21 @@ public record Measurement(
     }
 
     /**
+     * The spread of what was measured several times.
+     *
+     * @param rounds at least one
+     * @return the median of their medians, the least and the most of all
+     */
+    public static Spread pooled(List<Spread> rounds) {
+      double median = of(rounds.stream().mapToDouble(Spread::median).toArray()).median();
+      return new Spread(
+          median,
+          rounds.stream().mapToDouble(Spread::min).min().orElseThrow(),
+          rounds.stream().mapToDouble(Spread::max).max().orElseThrow(),
+          rounds.stream().mapToInt(Spread::samples).sum());
+    }
+
+    /**
      * The spread in another unit.
      *
      * @param factor above 0
@@ -147,8 +163,8 @@ public record Measurement(
    * @param commit of this project
    * @param command that gives the figure again
    * @param time of the run, ISO 8601, UTC
-   * @param step of the run that gave it, so that a run can go on where one was ended; empty if it
-   *     is no suite's
+   * @param step and the round of it that gave it, a {@link StepRound}, so that a run can go on
+   *     where one was ended; empty if it is no suite's
    */
   public record Run(String commit, String command, String time, String step) {}
 
@@ -202,6 +218,17 @@ public record Measurement(
    * @param run of which they are
    */
   public record Context(Machine machine, Clocks clocks, Run run) {}
+
+  /**
+   * The same figure with other samples.
+   *
+   * @param samples of it
+   * @return the record
+   */
+  Measurement with(Spread samples) {
+    return new Measurement(
+        kind, name, parameters, unit, samples, work, origin, machine, clocks, run);
+  }
 
   /**
    * A parameter.

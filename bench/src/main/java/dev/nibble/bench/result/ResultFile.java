@@ -1,15 +1,26 @@
 package dev.nibble.bench.result;
 
+import com.fasterxml.jackson.core.JsonGenerator;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.SerializerProvider;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.module.SimpleModule;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.databind.ser.std.StdScalarSerializer;
+import dev.nibble.bench.result.Measurement.Clocks;
+import dev.nibble.bench.result.Measurement.Spread;
+import dev.nibble.bench.result.Measurement.Work;
 import java.io.IOException;
+import java.math.BigDecimal;
+import java.math.MathContext;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -21,7 +32,28 @@ import java.util.stream.Stream;
 /** A file of measurements, a line of JSON each. Not thread-safe. */
 public final class ResultFile {
   private static final ObjectMapper JSON =
-      JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES).build();
+      JsonMapper.builder()
+          .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
+          .addModule(new SimpleModule().addSerializer(double.class, new Digits()))
+          .build();
+
+  /** Times and speeds have six digits of meaning at the most; bytes are whole, and stay so. */
+  private static final class Digits extends StdScalarSerializer<Double> {
+    private static final MathContext SIX = new MathContext(6);
+
+    private static final long serialVersionUID = 1;
+
+    Digits() {
+      super(Double.class);
+    }
+
+    @Override
+    public void serialize(Double value, JsonGenerator json, SerializerProvider provider)
+        throws IOException {
+      boolean whole = value == Math.rint(value) || !Double.isFinite(value);
+      json.writeNumber(whole ? value : new BigDecimal(value).round(SIX).doubleValue());
+    }
+  }
 
   private final Path path;
 
@@ -79,7 +111,7 @@ public final class ResultFile {
     }
     StringBuilder lines = new StringBuilder();
     for (Measurement measurement : measurements) {
-      lines.append(JSON.writeValueAsString(measurement)).append('\n');
+      lines.append(JSON.writeValueAsString(withoutUnknowns(measurement))).append('\n');
     }
     long whole = wholeBytes();
     try (FileChannel file =
@@ -92,6 +124,56 @@ public final class ResultFile {
       }
       file.force(true);
     }
+  }
+
+  /**
+   * Gives each figure that was measured in several rounds of a step one line in the place of
+   * several; a process that ends meanwhile leaves the file as it was.
+   *
+   * @throws IOException if the file cannot be read or written
+   */
+  public void poolRounds() throws IOException {
+    List<Measurement> rows = read();
+    List<Measurement> pooled = pooled(rows);
+    if (pooled.size() < rows.size()) {
+      Path whole = path.resolveSibling(path.getFileName() + ".pooled");
+      Files.deleteIfExists(whole);
+      new ResultFile(whole).append(pooled);
+      Files.move(whole, path, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+    }
+  }
+
+  /**
+   * Puts rounds of a step together.
+   *
+   * @param rows of a file
+   * @return a measurement for each figure of a step and commit, with the samples of all rounds; the
+   *     rest of it is the last round's
+   */
+  public static List<Measurement> pooled(List<Measurement> rows) {
+    Map<String, List<Measurement>> rounds = new LinkedHashMap<>();
+    for (Measurement row : rows) {
+      String step = StepRound.parse(row.run().step()).step();
+      String key =
+          step.isEmpty()
+              ? "row " + rounds.size()
+              : String.join(" ", row.subject(), row.run().commit(), step);
+      rounds.computeIfAbsent(key, _ -> new ArrayList<>()).add(row);
+    }
+    return rounds.values().stream()
+        .map(of -> of.getLast().with(Spread.pooled(of.stream().map(Measurement::value).toList())))
+        .toList();
+  }
+
+  private static ObjectNode withoutUnknowns(Measurement measurement) {
+    ObjectNode row = JSON.valueToTree(measurement);
+    if (measurement.work().equals(Work.NONE)) {
+      row.remove("work");
+    }
+    if (measurement.clocks().equals(Clocks.UNKNOWN)) {
+      row.remove("clocks");
+    }
+    return row;
   }
 
   /** Bytes up to the last whole line. */
@@ -121,7 +203,7 @@ public final class ResultFile {
     }
     Map<String, Measurement> latest = new LinkedHashMap<>();
     for (Path file : files) {
-      for (Measurement measurement : new ResultFile(file).read()) {
+      for (Measurement measurement : pooled(new ResultFile(file).read())) {
         latest.merge(
             measurement.subject(),
             measurement,

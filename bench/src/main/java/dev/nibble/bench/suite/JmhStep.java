@@ -67,7 +67,6 @@ record JmhStep(
             .measurementIterations(iterations)
             .measurementTime(TimeValue.milliseconds(milliseconds))
             .shouldFailOnError(true)
-            .shouldDoGC(true)
             .verbosity(VerboseMode.SILENT);
     parameters.forEach((name, value) -> options.param(name, value));
     List<Measurement> found = new ArrayList<>();

@@ -15,6 +15,7 @@ import dev.nibble.runtime.model.ModelWeights;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 
 /**
  * Weights and key-value cache on a GPU, as the runtime plans them; nothing is allocated. The plan
@@ -23,10 +24,10 @@ import java.util.Map;
  *
  * @param model a synthetic shape
  * @param scheme of its weights
- * @param context tokens of a sequence
- * @param batch sequences
+ * @param context tokens of a sequence, several numbers with commas between
+ * @param batch sequences, likewise
  */
-record MemoryStep(String model, String scheme, int context, int batch) implements Step {
+record MemoryStep(String model, String scheme, String context, String batch) implements Step {
   private static final int PLANNED_CONTEXT = 1024;
 
   /** Computed figures are of no machine. */
@@ -44,29 +45,31 @@ record MemoryStep(String model, String scheme, int context, int batch) implement
       MemoryPlan plan =
           MemoryPlan.ofCuda(
               sizes, ModelOptions.DEFAULT.withContextLength(PLANNED_CONTEXT).withSequences(1));
-      long cache =
-          Math.multiplyExact(
-              plan.kvBytesPerToken(), Math.multiplyExact((long) context, (long) batch));
-      found.add(computed(session, "weights_and_cache", Math.addExact(plan.weightBytes(), cache)));
-      found.add(computed(session, "cache", cache));
-      found.add(computed(session, "weights", plan.weightBytes()));
+      Map<String, String> parameters = Map.of("model", model, "scheme", scheme);
+      found.add(computed(session, "weights", parameters, plan.weightBytes()));
+      found.add(computed(session, "cache.token", parameters, plan.kvBytesPerToken()));
+      for (int tokens : Numbers.parse(context)) {
+        for (int sequences : Numbers.parse(batch)) {
+          long cache =
+              Math.multiplyExact(
+                  plan.kvBytesPerToken(), Math.multiplyExact((long) tokens, sequences));
+          Map<String, String> shape = new TreeMap<>(parameters);
+          shape.put("context", Integer.toString(tokens));
+          shape.put("batch", Integer.toString(sequences));
+          long both = Math.addExact(plan.weightBytes(), cache);
+          found.add(computed(session, "weights_and_cache", shape, both));
+        }
+      }
     }
     return found;
   }
 
-  private Measurement computed(Session session, String name, long bytes) {
+  private static Measurement computed(
+      Session session, String name, Map<String, String> parameters, long bytes) {
     return Measurement.of(
         Kind.MEMORY,
         name,
-        Map.of(
-            "model",
-            model,
-            "scheme",
-            scheme,
-            "context",
-            Integer.toString(context),
-            "batch",
-            Integer.toString(batch)),
+        parameters,
         "bytes",
         Spread.of((double) bytes),
         Work.NONE,

@@ -144,7 +144,8 @@ final class Session implements AutoCloseable {
         new Context(gpu(), clocks(), run));
   }
 
-  private Clocks clocks() {
+  /** State of the GPU now; unknown without NVML. */
+  Clocks clocks() {
     return reading()
         .map(now -> new Clocks(now.multiprocessorMegahertz(), now.memoryMegahertz(), now.celsius()))
         .orElse(Clocks.UNKNOWN);

@@ -18,6 +18,7 @@ import java.util.List;
   @JsonSubTypes.Type(value = LayoutStep.class, name = "layouts"),
   @JsonSubTypes.Type(value = MemoryStep.class, name = "memory"),
   @JsonSubTypes.Type(value = EngineMemoryStep.class, name = "engine-memory"),
+  @JsonSubTypes.Type(value = PeerStep.class, name = "peer"),
 })
 sealed interface Step
     permits CeilingStep,
@@ -28,7 +29,8 @@ sealed interface Step
         ModelStep,
         LayoutStep,
         MemoryStep,
-        EngineMemoryStep {
+        EngineMemoryStep,
+        PeerStep {
   /** What is said while it runs. */
   String title();
 

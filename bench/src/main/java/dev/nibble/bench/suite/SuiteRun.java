@@ -8,6 +8,7 @@ import dev.nibble.bench.result.Measurement;
 import dev.nibble.bench.result.Measurement.Origin;
 import dev.nibble.bench.result.Measurement.Run;
 import dev.nibble.bench.result.ResultFile;
+import dev.nibble.bench.result.StepRound;
 import dev.nibble.runtime.cuda.CudaException;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -16,15 +17,13 @@ import java.nio.file.Path;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Optional;
 
 /** One run of a profile. */
 final class SuiteRun implements AutoCloseable {
-  private final Map<String, Step> steps;
+  private final List<PlannedStep> steps;
   private final Session session;
   private final PrintStream out;
 
@@ -37,9 +36,8 @@ final class SuiteRun implements AutoCloseable {
    * @param command that the run was started with
    * @param out where it tells what it does
    */
-  SuiteRun(Map<String, Step> all, String only, String commit, String command, PrintStream out) {
-    steps = new LinkedHashMap<>(all);
-    steps.keySet().removeIf(text -> !text.contains(only));
+  SuiteRun(List<PlannedStep> all, String only, String commit, String command, PrintStream out) {
+    steps = all.stream().filter(step -> step.text().contains(only)).toList();
     String time = Instant.now().truncatedTo(ChronoUnit.SECONDS).toString();
     session = new Session(new Run(commit, command, time, ""));
     this.out = out;
@@ -75,7 +73,7 @@ final class SuiteRun implements AutoCloseable {
 
   /** Prints the steps. */
   void list() {
-    steps.values().forEach(step -> out.println(step.title()));
+    steps.forEach(step -> out.println(step.name() + " " + step.title()));
   }
 
   /** The file of a run that names none: one a machine, day and profile. */
@@ -110,18 +108,18 @@ final class SuiteRun implements AutoCloseable {
     List<String> failed = new ArrayList<>();
     out.println("results: " + path + ", commit " + session.run().commit());
     int number = 0;
-    for (Map.Entry<String, Step> entry : steps.entrySet()) {
-      Step step = entry.getValue();
+    long begin = System.nanoTime();
+    for (PlannedStep step : steps) {
       out.printf(Locale.ROOT, "[%d/%d] %s%n", ++number, steps.size(), step.title());
-      if (isDone(known, entry.getKey())) {
+      if (isDone(known, step.name())) {
         out.println("    already in the results");
         continue;
       }
       long start = System.nanoTime();
-      session.enter(entry.getKey());
+      session.enter(step.name().toString());
       List<Measurement> found;
       try {
-        found = step.run(session);
+        found = step.step().run(session);
       } catch (LeftOutException e) {
         out.println("    left out: " + e.getMessage());
         leftOut.add(step.title() + ": " + e.getMessage());
@@ -135,11 +133,17 @@ final class SuiteRun implements AutoCloseable {
       known.addAll(found);
       Ceilings ceilings = new Ceilings(known);
       found.forEach(measurement -> out.println("    " + Line.of(measurement, ceilings)));
-      out.printf(Locale.ROOT, "    took %.1f s%n", (System.nanoTime() - start) / 1e9);
+      out.printf(Locale.ROOT, "    took %.1f s%n", seconds(start));
     }
+    file.poolRounds();
     tell("left out on this machine:", leftOut);
     tell("failed:", failed);
+    out.printf(Locale.ROOT, "the run took %.0f s%n", seconds(begin));
     return failed.isEmpty();
+  }
+
+  private static double seconds(long since) {
+    return (System.nanoTime() - since) / 1e9;
   }
 
   private void tell(String what, List<String> reasons) {
@@ -154,14 +158,21 @@ final class SuiteRun implements AutoCloseable {
     session.close();
   }
 
-  /** A figure of another machine or commit does not count. */
-  private boolean isDone(List<Measurement> known, String step) {
+  /**
+   * A figure of another machine or commit does not count. Pooled rounds bear the number of the
+   * last.
+   */
+  private boolean isDone(List<Measurement> known, StepRound step) {
     String commit = session.run().commit();
     return known.stream()
         .anyMatch(measurement ->
-            measurement.run().step().equals(step)
+            isOf(step, StepRound.parse(measurement.run().step()))
                 && measurement.run().commit().equals(commit)
                 && (measurement.origin() == Origin.COMPUTED || isOfHere(measurement.machine())));
+  }
+
+  private static boolean isOf(StepRound step, StepRound found) {
+    return found.step().equals(step.step()) && found.round() >= step.round();
   }
 
   private boolean isOfHere(Machine machine) {

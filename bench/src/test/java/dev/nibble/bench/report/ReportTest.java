@@ -5,8 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import com.fasterxml.jackson.databind.json.JsonMapper;
-import dev.nibble.bench.SourceTree;
 import dev.nibble.bench.result.Machine;
 import dev.nibble.bench.result.Measurement;
 import dev.nibble.bench.result.Measurement.Clocks;
@@ -16,12 +14,15 @@ import dev.nibble.bench.result.Measurement.Origin;
 import dev.nibble.bench.result.Measurement.Run;
 import dev.nibble.bench.result.Measurement.Spread;
 import dev.nibble.bench.result.Measurement.Work;
+import dev.nibble.bench.result.ResultFile;
+import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
@@ -31,7 +32,9 @@ class ReportTest {
   private static final String TORCH =
       """
       [{"program": "PyTorch 2.11", "scheme": "W16A16", "device": "GPU", "rows": 64, "columns": 128,
-        "tokens": 1, "time": "2026-01-02T00:00:00+00:00", "samples_us": [3.0, 2.0, 8.0]}]
+        "tokens": 1, "time": "2026-01-02T00:00:00+00:00", "samples_us": [3.0, 2.0, 8.0]},
+       {"program": "PyTorch 2.11", "scheme": "W4A16g128", "device": "GPU", "rows": 64, "columns": 128,
+        "tokens": 1, "time": "2026-01-02T00:00:00+00:00", "samples_us": [4.0]}]
       """;
   private static final String LLAMA =
       """
@@ -119,9 +122,8 @@ class ReportTest {
     for (String way : List.of("Ffm", "Jni")) {
       all.add(measured(Kind.CALL, "Launches.launch" + way, Map.of(), "ns", 3000, Work.NONE));
     }
-    JsonMapper json = new JsonMapper();
-    all.addAll(Import.measurements(json.readTree(TORCH), "torch.json", "", "580"));
-    all.addAll(Import.measurements(json.readTree(LLAMA), "llama.json", "llama-2-7b", "580"));
+    all.addAll(PeerOutput.read("torch.json", TORCH, "", "580"));
+    all.addAll(PeerOutput.read("llama.json", LLAMA, "llama-2-7b", "580"));
     return all;
   }
 
@@ -145,7 +147,10 @@ class ReportTest {
             "gpu-speed-by-scheme.png"),
         pictures.stream().map(path -> path.getFileName().toString()).toList());
     for (Path picture : pictures) {
-      assertEquals(960, ImageIO.read(picture.toFile()).getWidth(), picture.toString());
+      BufferedImage image = ImageIO.read(picture.toFile());
+      assertEquals(960, image.getWidth(), picture.toString());
+      assertEquals(8, image.getColorModel().getPixelSize(), picture.toString());
+      assertEquals(0xffffffff, image.getRGB(1, 1), picture.toString());
     }
     assertEquals(6, html.split("data:image/png", -1).length - 1);
     assertFalse(html.contains("http"), "the page needs nothing else");
@@ -158,15 +163,6 @@ class ReportTest {
     assertTrue(html.contains("W4A16g128 1.67"), html); // 5 us against 3
     assertTrue(html.contains("llama 7B Q4_0"), html);
     assertTrue(html.contains("W4A16g128 0.50"), html); // 600 tokens/s against 300
-  }
-
-  @Test
-  void otherJsonIsRefused() {
-    IOException refusal =
-        assertThrows(
-            IOException.class,
-            () -> Import.measurements(new JsonMapper().readTree("[{}]"), "f.json", "", ""));
-    assertTrue(refusal.getMessage().startsWith("f.json: "), refusal.getMessage());
   }
 
   @Test
@@ -189,37 +185,44 @@ class ReportTest {
         <!-- end -->
         <!-- figures: decode -->
         <!-- end -->
+        <!-- figures: peers -->
+        <!-- end -->
+        <!-- figures: memory -->
+        <!-- end -->
+        <!-- figures: agreement -->
+        <!-- end -->
         <!-- figures: charts -->
         <!-- end -->
         """);
     Files.createFile(folder.resolve("a-b.png"));
-    Report.fill(figures(), folder, text);
+    Report.fill(figures(), folder, Optional.of("agreed\n"), text);
     String filled = Files.readString(text);
     assertTrue(filled.startsWith("a\n<!-- figures: products -->\n\n| linear | tokens |"), filled);
     assertFalse(filled.contains("old"), filled);
     assertTrue(filled.contains("| 64x128 | 1 | 5.00 |  | 5.00 |"), filled);
     assertTrue(filled.contains("| llama-2-7b | W4A16g128 | 512 | 600 |"), filled);
     assertTrue(filled.contains("![a b](a-b.png)"), filled);
-    Report.fill(figures(), folder, text);
+    assertTrue(filled.contains("| 64x128 | 1 |  | 3.00 |  | 5.00 | 4.00 | 1.25 |"), filled);
+    assertTrue(filled.contains("| llama-2-7b | 8,192 | 8 | 29.80 m | 29.80 m |"), filled);
+    assertTrue(filled.contains("\nagreed\n"), filled);
+    Report.fill(figures(), folder, Optional.of("agreed\n"), text);
     assertEquals(filled, Files.readString(text));
 
     Files.writeString(text, "<!-- figures: nothing -->\n<!-- end -->");
-    assertThrows(IllegalArgumentException.class, () -> Report.fill(figures(), folder, text));
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> Report.fill(figures(), folder, Optional.of("agreed\n"), text));
   }
 
-  /** What llama-bench b4748 wrote on a CPU. */
   @Test
-  void realOutputOfLlamaBenchIsRead() throws IOException {
-    Path file = SourceTree.file("bench/src/test/resources/llama-bench.json");
-    List<Measurement> found =
-        Import.measurements(
-            new JsonMapper().readTree(file.toFile()), file.toString(), "tinyllama-1.1b", "");
-    assertEquals(List.of("prefill", "decode"), found.stream().map(Measurement::name).toList());
-    Measurement decode = found.getLast();
-    assertEquals("4", decode.parameter("tokens"));
-    assertEquals("llama 1B Q4_0", decode.parameter("scheme"));
-    assertTrue(decode.parameter("program").startsWith("llama.cpp "), decode.toString());
-    assertEquals(2, decode.value().samples());
-    assertTrue(decode.value().min() > 0 && decode.machine().device().contains("AMD"), "" + decode);
+  void twoRunsOfACommitAreComparedInATable() throws IOException {
+    List<Measurement> run = figures();
+    new ResultFile(folder.resolve("a.jsonl")).append(run);
+    assertTrue(AgreementTable.markdown(folder).isEmpty());
+    new ResultFile(folder.resolve("b.jsonl")).append(run);
+    String table = AgreementTable.markdown(folder).orElseThrow();
+    assertTrue(table.contains("| call | 5 | 5 | 0 | 0 | 0.0 % | 0.0 % |"), table);
+    int all = run.size();
+    assertTrue(table.contains("| all | " + all + " | " + all + " | 0 | 0 |"), table);
   }
 }

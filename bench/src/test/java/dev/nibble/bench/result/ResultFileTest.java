@@ -19,6 +19,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -74,6 +75,82 @@ class ResultFileTest {
     new ResultFile(folder.resolve("b.jsonl")).append(List.of(gemv(4, "2026-01-01")));
     new ResultFile(folder.resolve("a.jsonl")).append(List.of(gemv(5, "2026-01-02")));
     assertEquals(List.of(gemv(5, "2026-01-02")), ResultFile.latest(folder));
+  }
+
+  private static Measurement ofStep(double microseconds, String step, String commit) {
+    Measurement m = gemv(microseconds, "2026-01-01");
+    return Measurement.of(
+        m.kind(),
+        m.name(),
+        m.parameters(),
+        m.unit(),
+        m.value(),
+        m.work(),
+        m.origin(),
+        new Context(m.machine(), m.clocks(), new Run(commit, "command", "2026-01-01", step)));
+  }
+
+  @Test
+  void roundsOfAStepBecomeOne() throws IOException {
+    Path path = folder.resolve("results.jsonl");
+    ResultFile file = new ResultFile(path);
+    file.append(
+        List.of(
+            ofStep(4, "aa#1", "abc"),
+            ofStep(40, "bb#1", "abc"),
+            ofStep(400, "aa#1", "other"),
+            ofStep(6, "aa#2", "abc"),
+            ofStep(1, "", "abc"),
+            ofStep(2, "", "abc")));
+    file.poolRounds();
+    List<Measurement> rows = file.read();
+    assertEquals(
+        List.of("aa#2", "bb#1", "aa#1", "", ""), rows.stream().map(m -> m.run().step()).toList());
+    assertEquals(new Spread(6, 4, 15, 6), rows.getFirst().value()); // medians 5 and 7
+    assertEquals(new Spread(2, 1, 10, 3), rows.get(3).value());
+    file.poolRounds();
+    assertEquals(rows, file.read());
+    try (Stream<Path> files = Files.list(folder)) {
+      assertEquals(List.of(path), files.toList());
+    }
+  }
+
+  @Test
+  void namesOfRoundsAreReadBack() {
+    StepRound second = new StepRound("1a2b3c4d", 2);
+    assertEquals(second, StepRound.parse(second.toString()));
+    assertEquals(new StepRound("{}", 1), StepRound.parse("{}"));
+  }
+
+  @Test
+  void sixDigitsAreKeptAndAllOfWholeNumbers() throws IOException {
+    Path path = folder.resolve("results.jsonl");
+    Measurement m = gemv(1, "").with(new Spread(7.123456789, 0.0012345678, 85899345920.0, 3));
+    new ResultFile(path).append(List.of(m));
+    assertEquals(
+        new Spread(7.12346, 0.00123457, 85899345920.0, 3),
+        new ResultFile(path).read().getFirst().value());
+    assertTrue(Files.size(path) < 500, Files.readString(path));
+  }
+
+  @Test
+  void whatIsUnknownIsLeftOut() throws IOException {
+    Path path = folder.resolve("results.jsonl");
+    Measurement m = gemv(1, "");
+    Measurement bare =
+        Measurement.of(
+            m.kind(),
+            m.name(),
+            Map.of(),
+            m.unit(),
+            m.value(),
+            Work.NONE,
+            m.origin(),
+            new Context(m.machine(), Clocks.UNKNOWN, m.run()));
+    new ResultFile(path).append(List.of(bare));
+    String line = Files.readString(path);
+    assertFalse(line.contains("work") || line.contains("clocks"), line);
+    assertEquals(List.of(bare), new ResultFile(path).read());
   }
 
   @Test

@@ -20,7 +20,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class StepFileTest {
   @Test
   void listsAreTakenApart() throws IOException {
-    Map<String, Step> steps =
+    List<PlannedStep> steps =
         StepFile.parse(
             "f",
             """
@@ -29,8 +29,31 @@ class StepFileTest {
             """);
     assertEquals(8, steps.size());
     assertTrue(
-        steps.containsValue(
-            new JmhStep("Gemv", "", Map.of("bits", "4", "shape", "a"), 3, 1, 2, 300)));
+        steps.stream()
+            .anyMatch(step ->
+                step.step()
+                    .equals(
+                        new JmhStep("Gemv", "", Map.of("bits", "4", "shape", "a"), 3, 1, 2, 300))));
+    assertEquals(8, steps.stream().map(step -> step.name().step()).distinct().count());
+  }
+
+  @Test
+  void againIsTheNextRoundOfWhatStandsBefore() throws IOException {
+    List<PlannedStep> steps =
+        StepFile.parse(
+            "f",
+            """
+            [{"run": "product", "shape": "7x9", "scheme": ["W16A16", "W8A8"], "tokens": "1", "samples": 5},
+             {"run": "layouts"}, {"again": ["product"]},
+             {"run": "product", "shape": "7x9", "scheme": "W4A8", "tokens": "1", "samples": 5},
+             {"again": ["product", "layouts"]}]
+            """);
+    assertEquals(
+        List.of(1, 1, 1, 2, 2, 1, 3, 3, 2, 2),
+        steps.stream().map(step -> step.name().round()).toList());
+    assertEquals(steps.get(0).name().step(), steps.get(3).name().step());
+    assertEquals(steps.get(0).step(), steps.get(6).step());
+    assertTrue(steps.get(3).title().endsWith(", round 2"), steps.get(3).title());
   }
 
   @ParameterizedTest
@@ -40,6 +63,8 @@ class StepFileTest {
         "[1]",
         "[{\"run\": \"nothing\"}]",
         "[{\"run\": \"layouts\", \"x\": 1}]",
+        "[{\"again\": [\"layouts\"]}]",
+        "[{\"run\": \"layouts\"}, {\"again\": [\"product\"]}]",
         "{"
       })
   void otherFilesAreRefusedByName(String text) {
@@ -51,9 +76,8 @@ class StepFileTest {
   @ValueSource(strings = {"quick.json", "full.json"})
   void profilesNameBenchmarksThereAre(String name) throws IOException {
     Path file = SourceTree.file("bench/cases").resolve(name);
-    List<Step> steps = List.copyOf(StepFile.parse(name, Files.readString(file)).values());
-    for (Step step : steps) {
-      switch (step) {
+    for (PlannedStep planned : StepFile.parse(name, Files.readString(file))) {
+      switch (planned.step()) {
         case JmhStep jmh -> JmhSubject.of(jmh.benchmark());
         case ProductStep product -> {
           LinearShape.of(product.shape());
@@ -61,6 +85,7 @@ class StepFileTest {
           assertFalse(Numbers.parse(product.tokens()).isEmpty());
         }
         case ModelStep model -> QuantScheme.parse(model.scheme());
+        case PeerStep peer -> assertTrue(Files.isRegularFile(SourceTree.file(peer.script())));
         default -> {}
       }
     }

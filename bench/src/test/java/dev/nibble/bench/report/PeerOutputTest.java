@@ -1,0 +1,154 @@
+package dev.nibble.bench.report;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.nibble.bench.SourceTree;
+import dev.nibble.bench.result.Measurement;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class PeerOutputTest {
+  private static final JsonMapper JSON = new JsonMapper();
+
+  private static String sample(String name) throws IOException {
+    return Files.readString(SourceTree.file("bench/src/test/resources").resolve(name));
+  }
+
+  private static List<Measurement> read(String name, String text) throws IOException {
+    return PeerOutput.read(name, text, "tinyllama-1.1b", "580");
+  }
+
+  /** What llama-bench b4748 wrote on a CPU. */
+  @Test
+  void realOutputOfLlamaBenchIsRead() throws IOException {
+    List<Measurement> found = read("llama-bench.json", sample("llama-bench.json"));
+    assertEquals(List.of("prefill", "decode"), found.stream().map(Measurement::name).toList());
+    Measurement decode = found.getLast();
+    assertEquals("4", decode.parameter("tokens"));
+    assertEquals("llama 1B Q4_0", decode.parameter("scheme"));
+    assertTrue(decode.parameter("program").startsWith("llama.cpp "), decode.toString());
+    assertEquals(2, decode.value().samples());
+    assertTrue(decode.value().min() > 0 && decode.machine().device().contains("AMD"), "" + decode);
+  }
+
+  @Test
+  void linesOfJsonAreTheSameAsAList() throws IOException {
+    StringBuilder lines = new StringBuilder();
+    for (JsonNode row : JSON.readTree(sample("llama-bench.json"))) {
+      lines.append(row).append('\n');
+    }
+    assertEquals(
+        read("llama-bench", sample("llama-bench.json")), read("llama-bench", lines.toString()));
+  }
+
+  /** Its CSV quotes every value and has no samples. */
+  @Test
+  void csvHasTheMeans() throws IOException {
+    List<ObjectNode> rows = new ArrayList<>();
+    JSON.readTree(sample("llama-bench.json")).forEach(row -> rows.add((ObjectNode) row));
+    rows.forEach(row -> {
+      row.remove(List.of("samples_ns", "samples_ts"));
+      row.put("cpu_info", "An \"AMD\", one");
+    });
+    String csv = String.join(",", rows.getFirst().propertyStream().map(f -> f.getKey()).toList());
+    for (ObjectNode row : rows) {
+      csv +=
+          row.propertyStream()
+              .map(f -> '"' + f.getValue().asText().replace("\"", "\"\"") + '"')
+              .collect(Collectors.joining(",", "\n", ""));
+    }
+    List<Measurement> found = read("llama.csv", csv + "\n");
+    assertEquals(List.of("prefill", "decode"), found.stream().map(Measurement::name).toList());
+    assertEquals("An \"AMD\", one", found.getFirst().machine().device());
+    assertEquals(rows.getLast().path("avg_ts").asDouble(), found.getLast().value().median(), 1e-12);
+    assertEquals(1, found.getLast().value().samples());
+
+    String cut = csv.substring(0, csv.lastIndexOf(','));
+    IOException refusal = assertThrows(IOException.class, () -> read("llama.csv", cut));
+    assertTrue(refusal.getMessage().startsWith("llama.csv, line 3: "), refusal.getMessage());
+  }
+
+  /** What torch_gemm.py wrote on an H200, some of its rows with fewer samples. */
+  @Test
+  void outputOfTorchIsRead() throws IOException {
+    List<Measurement> found = read("torch.json", sample("torch.json"));
+    assertEquals(
+        List.of("W16A16", "W8A8", "W4A16g128"),
+        found.stream().map(m -> m.parameter("scheme")).toList());
+    Measurement last = found.getLast();
+    assertEquals("gemm.torch", last.name());
+    assertEquals("12288x4096", last.parameter("shape"));
+    assertEquals("PyTorch 2.11.0+cu130", last.parameter("program"));
+    assertEquals("NVIDIA H200", last.machine().device());
+    assertEquals("580.159.04", last.machine().driver());
+    assertEquals(5, last.value().samples());
+    assertEquals(2L * 12288 * 4096, last.work().operations());
+    assertTrue(last.run().time().startsWith("2026-"), last.toString());
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "rows, 0",
+    "columns, \"many\"",
+    "tokens, -1",
+    "samples_us, []",
+    "samples_us, [0]",
+    "samples_us, [\"fast\"]",
+    "samples_us, {}",
+    "program, \"\"",
+    "device, null",
+    "time, null",
+    "scheme, null"
+  })
+  void damagedRowsAreRefusedByRowAndField(String field, String value) throws IOException {
+    ArrayNode rows = (ArrayNode) JSON.readTree(sample("torch.json"));
+    ((ObjectNode) rows.get(1)).set(field, JSON.readTree(value));
+    IOException refusal =
+        assertThrows(IOException.class, () -> read("torch.json", rows.toString()));
+    assertTrue(
+        refusal.getMessage().startsWith("torch.json, row 2: expected ")
+            && refusal.getMessage().contains(field),
+        refusal.getMessage());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"", "[]", "[{}]", "[1]", "{\"a\": 1}", "| model | size |", "a,b\n1"})
+  void otherTextIsRefusedByName(String text) {
+    IOException refusal = assertThrows(IOException.class, () -> read("f", text));
+    assertTrue(refusal.getMessage().startsWith("f"), refusal.getMessage());
+  }
+
+  @Test
+  void cutFilesAreRefused() throws IOException {
+    for (String name : List.of("torch.json", "llama-bench.json")) {
+      String text = sample(name).strip();
+      for (int length : new int[] {text.length() - 1, text.length() / 2, 20}) {
+        assertThrows(
+            IOException.class,
+            () -> read(name, text.substring(0, length)),
+            name + " of " + length + " characters");
+      }
+    }
+  }
+
+  @Test
+  void llamaBenchNeedsOurNameOfTheModel() throws IOException {
+    String text = sample("llama-bench.json");
+    IOException refusal =
+        assertThrows(IOException.class, () -> PeerOutput.read("llama.json", text, "", ""));
+    assertTrue(refusal.getMessage().contains("--model"), refusal.getMessage());
+  }
+}
