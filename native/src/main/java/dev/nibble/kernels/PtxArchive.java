@@ -90,6 +90,9 @@ final class PtxArchive {
     LZMA2Options options = new LZMA2Options(LZMA2Options.PRESET_MAX);
     options.setNiceLen(LZMA2Options.NICE_LEN_MAX);
     options.setDepthLimit(512);
+    // Text: no alignment, the letter before tells more.
+    options.setPb(0);
+    options.setLcLp(LZMA2Options.LC_LP_MAX, 0);
     try (XZOutputStream out =
         new XZOutputStream(Files.newOutputStream(folder.resolve(ARCHIVE)), options)) {
       for (KernelImage image : listed) {

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.quantizer.format.Checkpoint;
 import dev.nibble.quantizer.format.QuantScheme;
+import dev.nibble.runtime.NoisyOperations;
 import dev.nibble.runtime.RoundingNoise;
 import dev.nibble.runtime.SyntheticModel;
 import dev.nibble.runtime.TestModels;
@@ -38,11 +39,14 @@ class CudaTraceTest {
   /** Squared error of logits over squares. */
   private static final double ERROR = 2e-3;
 
-  /** How much farther from the CPU's than the farthest of these copies with other roundings. */
+  /**
+   * Of the squared error of the farthest of some draws of {@link NoisyOperations}. Halves flip none
+   * to a few codes of a cache of 4 bits, of which one in four moves these logits by 5e-4 or more,
+   * one by 1e-2.
+   */
   private static final double OF_NOISE = 4;
 
-  private static final int NOISY_COPIES = 8;
-  private static final float HALF_STEP = 0x1p-10f;
+  private static final int NOISY_DRAWS = 8;
 
   /** Odd, and beyond what the products of few tokens take. */
   private static final int SEQUENCES = 5;
@@ -74,7 +78,8 @@ class CudaTraceTest {
       tokens = new Random(SEED).ints(PROMPT + STEPS, 0, cpu.vocabSize()).toArray();
     }
     float[] expected = logits(model, tokens);
-    List<float[]> noisy = name.startsWith("W") ? noisy(name, tokens) : List.of();
+    List<float[]> noisy =
+        name.startsWith("W") ? noisy(model, QuantScheme.parse(name), tokens) : List.of();
     TracedDevice device = TracedDevice.create();
     try (ModelWeights weights = ModelWeights.of(Checkpoint.open(model))) {
       KernelCatalog kernels =
@@ -104,26 +109,20 @@ class CudaTraceTest {
     }
   }
 
-  /** Logits of copies whose embeddings are off by as much as halves are. */
-  private List<float[]> noisy(String name, int[] tokens) throws IOException {
-    List<float[]> copies = new ArrayList<>();
-    Random random = new Random(SEED);
-    for (int i = 0; i < NOISY_COPIES; i++) {
-      Path copy = Files.createDirectory(folder.resolve("noise-" + i));
-      SyntheticModel.ofKeptColumns(QuantScheme.parse(name), SEED)
-          .writePacked(
-              copy,
-              (tensor, bytes) -> {
-                if (tensor.equals("model.embed_tokens.weight")) {
-                  for (int at = 0; at < bytes.capacity(); at += Float.BYTES) {
-                    float off = (random.nextFloat() - 0.5f) * HALF_STEP;
-                    bytes.putFloat(at, bytes.getFloat(at) * (1 + off));
-                  }
-                }
-              });
-      copies.add(logits(copy, tokens));
+  /** Logits of engines whose roundings are drawn. */
+  private static List<float[]> noisy(Path model, QuantScheme scheme, int[] tokens)
+      throws IOException {
+    List<float[]> draws = new ArrayList<>();
+    for (int i = 0; i < NOISY_DRAWS; i++) {
+      try (Engine engine =
+          CpuEngine.create(
+              ModelWeights.of(Checkpoint.open(model)),
+              OPTIONS,
+              new NoisyOperations(scheme, SEED + i))) {
+        draws.add(TestModels.logits(engine, tokens));
+      }
     }
-    return copies;
+    return draws;
   }
 
   /** Of the values from one index to another. */
@@ -131,7 +130,7 @@ class CudaTraceTest {
     float[] expected = Arrays.copyOfRange(logits, from, to);
     double farthest =
         noisy.stream()
-            .mapToDouble(copy -> RoundingNoise.error(expected, Arrays.copyOfRange(copy, from, to)))
+            .mapToDouble(draw -> RoundingNoise.error(expected, Arrays.copyOfRange(draw, from, to)))
             .max()
             .orElse(0);
     return Math.max(ERROR, OF_NOISE * farthest);
