@@ -58,27 +58,43 @@ public final class BlockTrainer {
       List<HiddenStates> targets,
       Scope scope) {
     int width = context * config.hiddenSize();
-    for (int i = 0; i < batch.length; i++) {
-      System.arraycopy(inputs.window(batch[i]), 0, pass.x, i * width, width);
-    }
+    pass.workers.run(
+        batch.length,
+        (from, to, worker) -> {
+          for (int i = from; i < to; i++) {
+            System.arraycopy(inputs.window(batch[i]), 0, pass.x, i * width, width);
+          }
+        });
     int rows = batch.length * context;
     pass.forward(block, precision, rows, null);
-    double loss = 0;
-    for (HiddenStates target : targets) {
-      for (int i = 0; i < batch.length; i++) {
-        loss += squaredError(target.window(batch[i]), pass.y, i * width);
-      }
-    }
+    double loss = squaredErrors(batch, width, targets);
     long count = (long) batch.length * width;
     if (loss > 0) {
       // d(sum / count) / (sum / count): the counts cancel.
       float factor = (float) (2 / loss);
-      for (int i = 0; i < batch.length; i++) {
-        fillGradient(batch[i], i * width, targets, factor);
-      }
+      pass.workers.run(rows, (from, to, worker) -> fillGradient(batch, from, to, targets, factor));
       gradient.backward(block, precision, rows, scope);
     }
     return loss / count;
+  }
+
+  /** Summed over targets and windows; each window's is one chain. */
+  private double squaredErrors(int[] batch, int width, List<HiddenStates> targets) {
+    double[] errors = new double[targets.size() * batch.length];
+    pass.workers.run(
+        errors.length,
+        (from, to, worker) -> {
+          for (int item = from; item < to; item++) {
+            int i = item % batch.length;
+            float[] target = targets.get(item / batch.length).window(batch[i]);
+            errors[item] = squaredError(target, pass.y, i * width);
+          }
+        });
+    double sum = 0;
+    for (double error : errors) {
+      sum += error;
+    }
+    return sum;
   }
 
   private static double squaredError(float[] target, float[] y, int at) {
@@ -90,15 +106,23 @@ public final class BlockTrainer {
     return sum;
   }
 
-  private void fillGradient(int window, int at, List<HiddenStates> targets, float factor) {
-    float[] first = targets.getFirst().window(window);
-    for (int i = 0; i < first.length; i++) {
-      gradient.dy[at + i] = factor * (pass.y[at + i] - first[i]);
-    }
-    for (HiddenStates other : targets.subList(1, targets.size())) {
-      float[] target = other.window(window);
-      for (int i = 0; i < target.length; i++) {
-        gradient.dy[at + i] += factor * (pass.y[at + i] - target[i]);
+  /** The gradient of some rows of the output. */
+  private void fillGradient(
+      int[] batch, int from, int to, List<HiddenStates> targets, float factor) {
+    int width = config.hiddenSize();
+    for (int row = from; row < to; row++) {
+      int window = batch[row / context];
+      int at = row * width;
+      int in = row % context * width;
+      float[] first = targets.getFirst().window(window);
+      for (int i = 0; i < width; i++) {
+        gradient.dy[at + i] = factor * (pass.y[at + i] - first[in + i]);
+      }
+      for (int t = 1; t < targets.size(); t++) {
+        float[] target = targets.get(t).window(window);
+        for (int i = 0; i < width; i++) {
+          gradient.dy[at + i] += factor * (pass.y[at + i] - target[in + i]);
+        }
       }
     }
   }

@@ -76,7 +76,7 @@ record AdaRound(int epochs) implements BlockRounding {
             double beta = FIRST_BETA + (LAST_BETA - FIRST_BETA) * share;
             rounding.addDecisiveness(DECISIVENESS, beta);
           }
-          rounding.choices().step(Math.min(LARGEST_STEP, TRAVEL / total));
+          rounding.choices().step(Math.min(LARGEST_STEP, TRAVEL / total), task.forward().workers());
         }
         task.progress().step(++done, total, loss);
       }

@@ -148,11 +148,11 @@ final class OmniQuant implements BlockMethod {
       transform();
       double loss = training.run(batch, transformation == null ? Scope.WEIGHTS : Scope.ALL);
       for (LinearRole role : block.roles()) {
-        training.weight(role).parameters().forEach(p -> p.step(CLIPPING_RATE));
+        training.weight(role).parameters().forEach(p -> p.step(CLIPPING_RATE, workers));
       }
       if (transformation != null) {
         transformation.backward(training.trainer);
-        transformation.parameters().forEach(p -> p.step(TRANSFORMATION_RATE));
+        transformation.parameters().forEach(p -> p.step(TRANSFORMATION_RATE, workers));
       }
       return loss;
     }

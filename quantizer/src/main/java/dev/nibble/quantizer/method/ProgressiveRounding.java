@@ -4,7 +4,9 @@ import dev.nibble.quantizer.calibration.BlockTask;
 import dev.nibble.quantizer.calibration.BlockTrainer.Scope;
 import dev.nibble.quantizer.calibration.TransformerBlock;
 import dev.nibble.quantizer.format.LinearRole;
-import java.util.EnumMap;
+import dev.nibble.quantizer.tensor.WorkerThreads;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -48,25 +50,28 @@ record ProgressiveRounding(int steps) {
    * @param task the block's task
    */
   void train(BlockTraining training, TransformerBlock block, BlockTask task) {
-    Map<LinearRole, AdaptiveRounding> roundings = new EnumMap<>(LinearRole.class);
+    WorkerThreads workers = task.forward().workers();
+    List<AdaptiveRounding> roundings = new ArrayList<>();
     for (LinearRole role : block.roles()) {
       float[] weight = block.linear(role).weight();
       AdaptiveRounding rounding =
-          new AdaptiveRounding(
-              weight, training.weight(role).freeze(weight), task.forward().workers());
-      roundings.put(role, rounding);
+          new AdaptiveRounding(weight, training.weight(role).freeze(weight), workers);
+      roundings.add(rounding);
       training.set(role, rounding);
     }
     int total = Math.multiplyExact(SOFT_SHARES.length, steps);
     double rate = TRAVEL / total;
     int done = 0;
     for (double share : SOFT_SHARES) {
-      roundings.values().forEach(rounding -> rounding.harden(share));
+      workers.run(
+          roundings.size(),
+          (from, to, worker) ->
+              roundings.subList(from, to).forEach(rounding -> rounding.harden(share)));
       for (int i = 0; i < steps; i++) {
         double loss = training.run(training.draw(), Scope.WEIGHTS);
-        for (AdaptiveRounding rounding : roundings.values()) {
-          rounding.choices().step(rate);
-          rounding.scaling().step(SCALING_RATE);
+        for (AdaptiveRounding rounding : roundings) {
+          rounding.choices().step(rate, workers);
+          rounding.scaling().step(SCALING_RATE, workers);
         }
         task.progress().step(++done, total, loss);
       }
