@@ -3,23 +3,17 @@ package dev.nibble.runtime.generate;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.nibble.quantizer.calibration.BlockMethod;
-import dev.nibble.quantizer.format.QuantScheme;
-import dev.nibble.quantizer.method.CalibratedQuantizer;
-import dev.nibble.quantizer.method.CalibratedQuantizer.Calibration;
-import dev.nibble.quantizer.method.CalibratedQuantizer.Interrupted;
-import dev.nibble.quantizer.method.FolderQuantizer.Existing;
-import dev.nibble.quantizer.method.FolderQuantizer.Request;
 import dev.nibble.quantizer.method.MethodCatalog;
 import dev.nibble.quantizer.method.MethodCatalog.Options;
-import dev.nibble.runtime.CalibratedModel;
+import dev.nibble.runtime.MadeModels;
+import dev.nibble.runtime.MadeModels.Made;
+import dev.nibble.runtime.MadeModels.Size;
 import dev.nibble.runtime.TestModels;
-import dev.nibble.runtime.model.Device;
-import dev.nibble.runtime.model.ModelOptions;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.TestReporter;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -31,11 +25,17 @@ import org.junit.jupiter.params.provider.CsvSource;
 @Tag("acceptance")
 @Tag("calibrated")
 class CalibratedPerplexityTest {
-  private static final int THREADS = 2;
   private static final double TOLERANCE = 1.02;
   private static final int PAR_MINUTES = 45;
 
-  @TempDir Path folder;
+  @TempDir static Path folder;
+
+  private TestReporter reporter;
+
+  @BeforeEach
+  void report(TestReporter to) {
+    reporter = to;
+  }
 
   @ParameterizedTest
   @CsvSource({
@@ -55,32 +55,24 @@ class CalibratedPerplexityTest {
   @ParameterizedTest
   @CsvSource({"W3A16", "W2A16g64"})
   void progressiveRoundingIsBelowOmniQuant(String scheme) throws IOException {
-    double clipped = perplexity("omniquant", scheme, PAR_MINUTES);
     double rounded = perplexity("omniquant+par", scheme, PAR_MINUTES);
+    double clipped = perplexity("omniquant", scheme, PAR_MINUTES);
     assertTrue(rounded < clipped, rounded + ", OmniQuant has " + clipped);
   }
 
   /** Quantizes, within so many minutes of two cores, and measures. */
   private double perplexity(String method, String scheme, int minutes) throws IOException {
-    Path packed = folder.resolve(method + scheme);
-    double before = CalibratedModel.coreSeconds();
-    BlockMethod made = MethodCatalog.create(method, Options.DEFAULT);
-    CalibratedQuantizer.quantize(
-        new Request(
-            TestModels.books8m(), packed, QuantScheme.parse(scheme), Existing.KEEP, THREADS),
-        made,
-        new Calibration(
-            TestModels.fixture("text/calibration.txt"), 128, 1024, 0, Interrupted.DISCARD),
-        CalibratedModel.SILENT);
-    double seconds = CalibratedModel.coreSeconds() - before;
-    assertTrue(
-        seconds <= THREADS * 60.0 * minutes,
-        "%s %s: %.0f seconds of a core".formatted(method, scheme, seconds));
-    try (Model model = Model.load(packed, Device.cpu(), ModelOptions.DEFAULT)) {
-      String text = Files.readString(TestModels.fixture("text/time-machine.txt"));
-      return Perplexity.measure(model, text, 1024, Integer.MAX_VALUE, (done, total, value) -> {})
-          .perplexity();
-    }
+    Path text = TestModels.fixture("text/time-machine.txt");
+    Made made =
+        new MadeModels(folder)
+            .make(
+                method,
+                MethodCatalog.create(method, Options.DEFAULT),
+                scheme,
+                new Size(128, 1024, 0, text, 1024, Integer.MAX_VALUE));
+    reporter.publishEntry(made.toString());
+    assertTrue(made.coreSeconds() <= MadeModels.CORES * 60.0 * minutes, made.toString());
+    return made.perplexity();
   }
 
   private static double reference(String config) throws IOException {

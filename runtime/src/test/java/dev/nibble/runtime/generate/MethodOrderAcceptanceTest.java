@@ -7,26 +7,20 @@ import dev.nibble.quantizer.calibration.BlockTask;
 import dev.nibble.quantizer.calibration.QuantizedBlock;
 import dev.nibble.quantizer.format.ModelConfig;
 import dev.nibble.quantizer.format.QuantScheme;
-import dev.nibble.quantizer.method.CalibratedQuantizer;
-import dev.nibble.quantizer.method.CalibratedQuantizer.Calibration;
-import dev.nibble.quantizer.method.CalibratedQuantizer.Interrupted;
-import dev.nibble.quantizer.method.FolderQuantizer.Existing;
-import dev.nibble.quantizer.method.FolderQuantizer.Request;
 import dev.nibble.quantizer.method.MethodCatalog;
 import dev.nibble.quantizer.method.MethodCatalog.Options;
-import dev.nibble.runtime.CalibratedModel;
+import dev.nibble.runtime.MadeModels;
+import dev.nibble.runtime.MadeModels.Made;
+import dev.nibble.runtime.MadeModels.Size;
 import dev.nibble.runtime.TestModels;
-import dev.nibble.runtime.model.Device;
-import dev.nibble.runtime.model.ModelOptions;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.TestReporter;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -39,22 +33,18 @@ import org.junit.jupiter.params.provider.ValueSource;
  */
 @Tag("acceptance")
 @Tag("calibrated")
-@TestInstance(TestInstance.Lifecycle.PER_CLASS)
 class MethodOrderAcceptanceTest {
-  private static final int THREADS = 2;
-  private static final double CORE_SECONDS = THREADS * 180;
+  private static final double CORE_SECONDS = MadeModels.CORES * 180;
   private static final Options NONE = Options.DEFAULT;
   private static final Options TEN = Options.DEFAULT.withEpochs(10);
 
-  private final Map<String, Made> runs = new HashMap<>();
+  @TempDir static Path folder;
 
-  @TempDir Path folder;
+  private TestReporter reporter;
 
-  /** What came of a run. */
-  private record Made(String what, double perplexity) {
-    boolean below(Made other) {
-      return perplexity < other.perplexity;
-    }
+  @BeforeEach
+  void report(TestReporter to) {
+    reporter = to;
   }
 
   @Test
@@ -171,7 +161,7 @@ class MethodOrderAcceptanceTest {
   }
 
   private static void assertBelow(Made better, Made worse) {
-    assertTrue(better.below(worse), better + " against " + worse);
+    assertTrue(better.perplexity() < worse.perplexity(), better + " against " + worse);
   }
 
   private Made run(String method, String scheme, Options options, long seed) throws IOException {
@@ -179,30 +169,11 @@ class MethodOrderAcceptanceTest {
   }
 
   private Made run(String name, BlockMethod method, String scheme, long seed) throws IOException {
-    String what = "%s %s, seed %d".formatted(name, scheme, seed);
-    Made known = runs.get(what);
-    if (known != null) {
-      return known;
-    }
-    Path packed = Files.createTempDirectory(folder, "made").resolve("packed");
-    double before = CalibratedModel.coreSeconds();
-    CalibratedQuantizer.quantize(
-        new Request(
-            TestModels.books8m(), packed, QuantScheme.parse(scheme), Existing.KEEP, THREADS),
-        method,
-        new Calibration(
-            TestModels.resource("text/calibration.txt"), 32, 256, seed, Interrupted.DISCARD),
-        CalibratedModel.SILENT);
-    double seconds = CalibratedModel.coreSeconds() - before;
-    try (Model model = Model.load(packed, Device.cpu(), ModelOptions.DEFAULT)) {
-      String text = Files.readString(TestModels.resource("text/alice.txt"));
-      double perplexity =
-          Perplexity.measure(model, text, 512, 16, (done, total, value) -> {}).perplexity();
-      Made made = new Made(what, perplexity);
-      runs.put(what, made);
-      assertTrue(seconds < CORE_SECONDS, made + ": " + seconds + " seconds of a core");
-      return made;
-    }
+    Size size = new Size(32, 256, seed, TestModels.resource("text/alice.txt"), 512, 16);
+    Made made = new MadeModels(folder).make(name, method, scheme, size);
+    reporter.publishEntry(made.toString());
+    assertTrue(made.coreSeconds() < CORE_SECONDS, made.toString());
+    return made;
   }
 
   /** A method that sees the full-precision model's inputs in the place of the quantized one's. */
