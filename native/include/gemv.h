@@ -31,15 +31,19 @@
 #define GEMV_MAX_SEGMENTS 3
 #define GEMV_MAX_WARPS 16
 #define GEMV_USUAL_WARPS 12
+#define GEMV_FEW_WARPS 8
 #define GEMV_MIN_WARPS 4
 #define GEMV_MAX_STAGES 8
 #define GEMV_TASK_COLUMNS 256    // columns of x that a warp quantizes at a time
 #define GEMV_SEGMENT_BYTES 48
 #define GEMV_ARGS_BYTES 232
 
-// Shared memory that a block asks for if it has the choice: as much in flight as an H200 needs, and
-// mostly room for the next kernel's first block on the same multiprocessor.
-#define GEMV_SHARED_TARGET 120000
+// Shared memory that a block asks for if it has the choice, on an H200: half of a multiprocessor's
+// where the product is stored, so that two blocks of a launch hardly share one, and what such a block
+// leaves where it is added. Products of the two kinds take turns in a layer, so that each fills its
+// rings while the one before it works.
+#define GEMV_SHARED_TARGET 125000
+#define GEMV_ADD_SHARED_TARGET 100000
 
 // What happens to v = (W x)[row] + bias[row] + addend[row].
 #define GEMV_STORE_F16 0   // y fp16: v
@@ -146,31 +150,38 @@ NIBBLE_INLINE int64_t gemv_shared_bytes(int bits, int group_size, int warps, int
   return (int64_t)warps * stages * (gemv_stage_bytes(bits, group_size) + 8) + fixed_bytes;
 }
 
-// Stages of each warp and *warps of a block that may have shared_limit bytes. As many stages as stay
-// within GEMV_SHARED_TARGET, or within the limit if those are fewer than GEMV_MIN_WARPS, go to 12 to 15
-// warps, or to 12 if they have one each; to a warp for each item if those are few. Except that on an
-// H200 few items of 2 bits are faster by twos: a llama-2-7b step takes 1.19 ms so, else 1.28, while at
-// 4 bits it is 1.43 and 1.39. 0 where not even GEMV_MIN_WARPS stages fit: skinny.h takes such a product.
+// Stages of each warp and *warps of a block that may have shared_limit bytes: as many stages as stay
+// within the target; all warps where the product is added, where a warp each does all items, and for 2
+// bits, whose items are small; else GEMV_FEW_WARPS or few more, which leave registers for the kernels
+// around this one. No more warps than make the longest list of items shorter, but GEMV_USUAL_WARPS to
+// quantize x where every list is of one item. On an H200 a llama-2-7b step of 4, 3 and 2 bits takes
+// 1.39, 1.26 and 1.09 ms with the best of all plans, to 1 % these; 1.42, 1.54 and 1.45 with 12 to 15
+// warps for everything. 0 where not even GEMV_MIN_WARPS stages fit: skinny.h takes such a product.
 NIBBLE_INLINE int gemv_plan(int bits, int group_size, int64_t columns, int64_t block_tiles,
-                            int64_t fixed_bytes, int64_t shared_limit, int* warps) {
+                            int64_t fixed_bytes, int64_t shared_limit, int epilogue, int* warps) {
   int64_t items = block_tiles * gemv_ceil(columns, NIBBLE_COLUMN_BLOCK);
   int64_t stage = gemv_stage_bytes(bits, group_size) + 8;
-  int64_t target = shared_limit < GEMV_SHARED_TARGET ? shared_limit : GEMV_SHARED_TARGET;
-  int64_t fit = (target - fixed_bytes) / stage;
-  int64_t most = items > GEMV_MAX_WARPS ? GEMV_USUAL_WARPS : GEMV_MAX_WARPS;
-  int stages = GEMV_MAX_STAGES;
-  if (fit < GEMV_MIN_WARPS) fit = (shared_limit - fixed_bytes) / stage;
+  int64_t most_fit = (shared_limit - fixed_bytes) / stage;
+  int64_t fit = (GEMV_SHARED_TARGET - fixed_bytes) / stage;
+  int64_t fit_adding = (GEMV_ADD_SHARED_TARGET - fixed_bytes) / stage;
+  int adds = epilogue == GEMV_ADD_F32;
+  int many = adds || bits == 2 || items <= GEMV_MAX_WARPS;
+  int64_t usual = many ? GEMV_MAX_WARPS : GEMV_FEW_WARPS;
+  int64_t most, rounds, stages;
+  if (adds && fit_adding >= GEMV_USUAL_WARPS) fit = fit_adding;
+  if (fit < GEMV_MIN_WARPS || fit > most_fit) fit = most_fit;
   if (fit < GEMV_MIN_WARPS) return 0;
-  if (bits == 2 && items <= GEMV_MAX_WARPS && fit >= items) {
-    *warps = (int)gemv_ceil(items, 2);
-    return 2;
+  most = fit < usual ? fit : fit / (fit / usual);
+  if (most > GEMV_MAX_WARPS) most = GEMV_MAX_WARPS;
+  rounds = gemv_ceil(items, most);
+  if (rounds > 1) {
+    most = gemv_ceil(items, rounds);
+  } else if (most > GEMV_USUAL_WARPS) {
+    most = items > GEMV_USUAL_WARPS ? items : GEMV_USUAL_WARPS;
   }
-  if (items < GEMV_USUAL_WARPS) items = GEMV_USUAL_WARPS;
-  if (fit > items) fit = items;
-  while (stages > 1 && fit / stages < GEMV_USUAL_WARPS) --stages;
-  if (stages > 1) most = GEMV_MAX_WARPS;
-  *warps = (int)(fit / stages < most ? fit / stages : most);
-  return stages;
+  stages = fit / most < rounds ? fit / most : rounds;
+  *warps = (int)most;
+  return (int)(stages < GEMV_MAX_STAGES ? stages : GEMV_MAX_STAGES);
 }
 
 #endif  // NIBBLE_GEMV_H

@@ -59,6 +59,15 @@ public class gemv_h extends gemv_h$shared {
     public static int GEMV_USUAL_WARPS() {
         return GEMV_USUAL_WARPS;
     }
+    private static final int GEMV_FEW_WARPS = (int)8L;
+    /**
+     * {@snippet lang=c :
+     * #define GEMV_FEW_WARPS 8
+     * }
+     */
+    public static int GEMV_FEW_WARPS() {
+        return GEMV_FEW_WARPS;
+    }
     private static final int GEMV_MIN_WARPS = (int)4L;
     /**
      * {@snippet lang=c :
@@ -104,14 +113,23 @@ public class gemv_h extends gemv_h$shared {
     public static int GEMV_ARGS_BYTES() {
         return GEMV_ARGS_BYTES;
     }
-    private static final int GEMV_SHARED_TARGET = (int)120000L;
+    private static final int GEMV_SHARED_TARGET = (int)125000L;
     /**
      * {@snippet lang=c :
-     * #define GEMV_SHARED_TARGET 120000
+     * #define GEMV_SHARED_TARGET 125000
      * }
      */
     public static int GEMV_SHARED_TARGET() {
         return GEMV_SHARED_TARGET;
+    }
+    private static final int GEMV_ADD_SHARED_TARGET = (int)100000L;
+    /**
+     * {@snippet lang=c :
+     * #define GEMV_ADD_SHARED_TARGET 100000
+     * }
+     */
+    public static int GEMV_ADD_SHARED_TARGET() {
+        return GEMV_ADD_SHARED_TARGET;
     }
     private static final int GEMV_STORE_F16 = (int)0L;
     /**

@@ -262,31 +262,32 @@ public final class PackedGemv {
     long stage =
         (long) layout.tileRows() * (PackedLayout.COLUMN_BLOCK / Byte.SIZE * bits + 3 * groups)
             + BARRIER_BYTES;
-    long fit = (Math.min(mostShared, gemv_h.GEMV_SHARED_TARGET()) - fixed) / stage;
+    long mostFit = (mostShared - fixed) / stage;
+    long fit = (gemv_h.GEMV_SHARED_TARGET() - fixed) / stage;
+    long fitAdding = (gemv_h.GEMV_ADD_SHARED_TARGET() - fixed) / stage;
+    boolean adds = result == Result.ADD_FLOAT;
+    if (adds && fitAdding >= gemv_h.GEMV_USUAL_WARPS()) {
+      fit = fitAdding;
+    }
     int fewest = gemv_h.GEMV_MIN_WARPS();
-    if (fit < fewest) {
-      fit = (mostShared - fixed) / stage;
+    if (fit < fewest || fit > mostFit) {
+      fit = mostFit;
     }
     if (fit < fewest) {
       return new Plan("", grid, 0, 0, fixed);
     }
     long work = mine * blocks;
-    int usualWarps = gemv_h.GEMV_USUAL_WARPS();
     int mostWarps = gemv_h.GEMV_MAX_WARPS();
-    int warps;
-    int stages;
-    if (bits == 2 && work <= mostWarps && fit >= work) {
-      warps = (int) Math.ceilDiv(work, 2);
-      stages = 2;
-    } else {
-      fit = Math.min(fit, Math.max(work, usualWarps));
-      stages = gemv_h.GEMV_MAX_STAGES();
-      while (stages > 1 && fit / stages < usualWarps) {
-        stages--;
-      }
-      boolean single = stages == 1 && work > mostWarps;
-      warps = (int) Math.min(fit / stages, single ? usualWarps : mostWarps);
+    boolean many = adds || bits == 2 || work <= mostWarps;
+    int usual = many ? mostWarps : gemv_h.GEMV_FEW_WARPS();
+    int warps = (int) Math.min(fit < usual ? fit : fit / (fit / usual), mostWarps);
+    long rounds = Math.ceilDiv(work, warps);
+    if (rounds > 1) {
+      warps = (int) Math.ceilDiv(work, rounds);
+    } else if (warps > gemv_h.GEMV_USUAL_WARPS()) {
+      warps = (int) Math.max(work, gemv_h.GEMV_USUAL_WARPS());
     }
+    int stages = (int) Math.min(Math.min(fit / warps, rounds), gemv_h.GEMV_MAX_STAGES());
     return new Plan(
         "gemv_w" + bits + "_g" + run + "_m" + most,
         grid,
