@@ -39,8 +39,10 @@ class CudaPerplexityGpuTest {
   private static final double FOUR_BITS = 0.015;
 
   /**
-   * The same on few windows, where draws do not average out; {@link PerplexityTest} tells how far
-   * they move programs that differ in a last bit.
+   * Of inputs of 4 bits on few windows, where draws do not average out: single windows scatter by 3
+   * to 5 %, so that a third of {@link #FOUR_BITS} in the mean takes a whole text, as {@link
+   * #allOfTimeMachine} has it. {@link PerplexityTest} tells how far draws move programs that differ
+   * in a last bit.
    */
   private static final double FOUR_BITS_ON_FEW_WINDOWS = 0.05;
 
@@ -88,7 +90,7 @@ class CudaPerplexityGpuTest {
   void firstWindowsOfAlice(String scheme, TestReporter reporter) throws IOException {
     QuantScheme parsed = QuantScheme.parse(scheme);
     double tolerance = tolerance(parsed);
-    if (parsed.activationBits() == 4 || parsed.kvBits() <= 4) {
+    if (parsed.activationBits() == 4) {
       tolerance = FOUR_BITS_ON_FEW_WINDOWS;
     } else if (parsed.activationBits() == 6) {
       tolerance = SIX_BITS_ON_FEW_WINDOWS;

@@ -39,7 +39,11 @@ class ActivationQuantizerGpuTest {
     "64, 4096, 128",
     "3, 4097, 0",
     "2, 11008, 0",
-    "129, 127, 0"
+    "129, 127, 0",
+    "8, 33, 32",
+    "15, 65, 0",
+    "16, 31, 32",
+    "127, 97, 64"
   })
   void codesAreThoseOfTheFormula(int tokens, int columns, int group) {
     Random random = GpuFixture.random();

@@ -98,7 +98,10 @@ class AttentionGpuTest {
 
   /** So many that blocks of a row are no cluster, and then that they are not even split. */
   @ParameterizedTest
-  @CsvSource({"40, 16", "40, 4", "300, 8", "300, 3"})
+  @CsvSource({
+    "40, 16", "40, 4", "300, 8", "300, 3", "1, 8", "2, 16", "3, 4", "8, 3", "15, 16", "16, 8",
+    "17, 4", "64, 16", "127, 3", "129, 8"
+  })
   void decodeOfManyRows(int rows, int bits) {
     if (!gpu.isTraced()) {
       KvLayout cache = new KvLayout(bits, 320, 4, 128);
@@ -216,7 +219,9 @@ class AttentionGpuTest {
     int[][] cuts =
         gpu.isTraced()
             ? new int[][] {{30, 103}}
-            : new int[][] {{1, 7}, {31, 33}, {127, 129}, {128, 172}};
+            : new int[][] {
+              {1, 7}, {2, 15}, {3, 8}, {16, 17}, {31, 33}, {64, 65}, {127, 129}, {128, 172}
+            };
     for (int[] cut : cuts) {
       prefill(heads, new KvLayout(16, 512, kvHeads, headDim), window, cut);
     }

@@ -33,7 +33,7 @@ class DenseProductGpuTest {
   private static final int[][] TRACED_SHAPES = {{33, 129}, {65, 641}};
   private static final int[] FEW = {1, 2, 3, 7, 8, 9, 15, 16, 17, 33, 64};
   private static final int[] TRACED_FEW = {1, 8, 9, 17, 33};
-  private static final int[] MANY = {1, 3, 65, 127, 129};
+  private static final int[] MANY = {1, 2, 3, 8, 15, 16, 17, 64, 65, 127, 129};
   private static final int[] TRACED_MANY = {65};
 
   /** Longer than 8 tokens in shared memory may be. */

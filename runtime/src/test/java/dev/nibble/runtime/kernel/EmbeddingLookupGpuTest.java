@@ -35,7 +35,11 @@ class EmbeddingLookupGpuTest {
     "F16, F16, 17, 255",
     "F16, BF16, 64, 257",
     "BF16, BF16, 129, 1000",
-    "BF16, F32, 2, 4096"
+    "BF16, F32, 2, 4096",
+    "F16, F32, 8, 33",
+    "BF16, F16, 15, 65",
+    "F32, BF16, 16, 31",
+    "F16, F16, 127, 129"
   })
   void rowsOfTables(DType dtype, DType learnedDtype, int rows, int columns) {
     Random random = GpuFixture.random();

@@ -42,10 +42,16 @@ class NormQuantizerGpuTest {
     "RMS, 17, 160, 64",
     "RMS, 5, 4097, 128",
     "RMS, 2, 11008, 0",
+    "RMS, 8, 65, 32",
+    "RMS, 15, 31, 0",
+    "RMS, 64, 33, 32",
+    "RMS, 129, 32, 32",
     "LAYER, 1, 31, 32",
     "LAYER, 3, 33, 0",
     "LAYER, 17, 192, 64",
-    "LAYER, 2, 2051, 128"
+    "LAYER, 2, 2051, 128",
+    "LAYER, 16, 97, 32",
+    "LAYER, 127, 65, 64"
   })
   void normsAndCodes(Kind kind, int rows, int columns, int group) {
     Random random = GpuFixture.random();

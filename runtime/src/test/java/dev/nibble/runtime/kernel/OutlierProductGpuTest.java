@@ -15,7 +15,8 @@ class OutlierProductGpuTest {
 
   /** Tokens, inputs, rows, kept columns. */
   private static final int[][] SHAPES = {
-    {1, 1, 1, 1}, {3, 33, 7, 2}, {17, 129, 65, 31}, {64, 300, 33, 33}, {129, 70, 9, 65}
+    {1, 1, 1, 1}, {3, 33, 7, 2}, {17, 129, 65, 31}, {64, 300, 33, 33}, {129, 70, 9, 65},
+    {2, 31, 17, 3}, {8, 65, 33, 5}, {15, 33, 65, 7}, {16, 127, 31, 9}, {127, 40, 17, 2}
   };
 
   private static GpuFixture gpu;

@@ -37,7 +37,7 @@ class PackedProductGpuTest {
   private static final int[] FEW = {1, 2, 3, 4, 5, 8, 15, 16, 17, 33, 64};
   private static final int[] TRACED_FEW = {1, 2, 4, 5, 16, 32, 64};
   private static final int[] TRACED_EPILOGUES = {1, 3, 5, 33};
-  private static final int[] MANY = {1, 2, 3, 65, 127, 129};
+  private static final int[] MANY = {1, 2, 3, 8, 15, 16, 17, 64, 65, 127, 129};
   private static final int[] TRACED_MANY = {65};
   private static final int MOST = 129;
   private static final int WIDE_TOKENS = 250;

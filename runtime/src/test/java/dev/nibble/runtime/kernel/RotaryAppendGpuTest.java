@@ -40,7 +40,13 @@ class RotaryAppendGpuTest {
     "ROTATED, 129, 4, 4, 128, 4",
     "NORMED, 17, 6, 2, 96, 16",
     "NORMED, 64, 12, 1, 112, 6",
-    "NORMED, 130, 4, 2, 128, 16"
+    "NORMED, 130, 4, 2, 128, 16",
+    "ROTATED, 2, 2, 1, 32, 16",
+    "PLAIN, 3, 2, 2, 64, 16",
+    "NORMED, 8, 4, 1, 64, 16",
+    "ROTATED, 15, 4, 2, 80, 4",
+    "ROTATED, 16, 2, 2, 128, 16",
+    "NORMED, 127, 4, 2, 64, 8"
   })
   void queriesAndCache(
       HeadInputs.Kind kind, int rows, int heads, int kvHeads, int headDim, int queryBits) {
