@@ -108,10 +108,11 @@ public final class BlockCalibration {
    * @param threads threads that compute; they change no bit
    * @param journal keeps each block
    * @param listener hears of the progress
+   * @return floating point operations of the products that were computed
    * @throws ModelFormatException if a weight is not finite
    * @throws IOException if reading, keeping or the method fails
    */
-  public void run(int threads, Journal journal, Listener listener) throws IOException {
+  public long run(int threads, Journal journal, Listener listener) throws IOException {
     try (WorkerThreads workers = new WorkerThreads(threads)) {
       BlockForward forward = new BlockForward(config, windows.context(), workers);
       Optional<State> before = journal.resume();
@@ -119,6 +120,7 @@ public final class BlockCalibration {
       for (int layer = state.blocks(); layer < config.layers(); layer++) {
         state = block(layer, state, forward, journal, listener);
       }
+      return workers.operations();
     }
   }
 

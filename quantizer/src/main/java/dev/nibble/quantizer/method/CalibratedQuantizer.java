@@ -70,6 +70,14 @@ public final class CalibratedQuantizer {
      * @param loss mean squared error of its output against the full-precision model's
      */
     void blockDone(int block, int blocks, double loss);
+
+    /**
+     * All blocks are done.
+     *
+     * @param operations floating point operations of the products that this run computed
+     * @param seconds that its blocks took
+     */
+    default void calibrated(long operations, double seconds) {}
   }
 
   /**
@@ -163,10 +171,13 @@ public final class CalibratedQuantizer {
               });
       Summary summary =
           source.reading(() -> {
-            work.run(
-                request.threads(),
-                journal,
-                (block, done, total, loss) -> listener.step(block, layers, done, total, loss));
+            long start = System.nanoTime();
+            long operations =
+                work.run(
+                    request.threads(),
+                    journal,
+                    (block, done, total, loss) -> listener.step(block, layers, done, total, loss));
+            listener.calibrated(operations, (System.nanoTime() - start) / 1e9);
             QuantizationPlan calibrated = CalibratedPlan.of(plan, source, journal);
             return FolderQuantizer.write(
                 source,

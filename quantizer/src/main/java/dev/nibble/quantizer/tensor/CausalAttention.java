@@ -79,6 +79,7 @@ public final class CausalAttention {
    *     exponentials
    */
   public void forward(float[] q, float[] k, float[] v, int windows, float[] out, float[] logSums) {
+    countProducts(windows, 2);
     workers.run(
         Math.multiplyExact(windows, heads),
         (from, to, worker) -> {
@@ -140,6 +141,7 @@ public final class CausalAttention {
       float[] dq,
       float[] dk,
       float[] dv) {
+    countProducts(windows, 5);
     int group = heads / kvHeads;
     workers.run(
         Math.multiplyExact(windows, kvHeads),
@@ -213,6 +215,14 @@ public final class CausalAttention {
         seen,
         headDim,
         s.left);
+  }
+
+  /**
+   * Of so many products of each query with the keys or values it sees; a sliding window as whole.
+   */
+  private void countProducts(int windows, int products) {
+    workers.countProducts(
+        products * ((long) windows * heads * headDim) * ((long) context * (context + 1) / 2));
   }
 
   private FloatMatrix keys(float[] k, int at, int kvHead) {

@@ -60,6 +60,7 @@ public final class FloatGemm {
    */
   public void add(FloatMatrix a, FloatMatrix b, FloatMatrix c) {
     check(a, b, c);
+    workers.countProducts((long) c.rows() * c.columns() * a.columns());
     panels.reset(b.rows(), b.columns());
     workers.run(panels.panels(), (from, to, worker) -> panels.pack(b, from, to));
     int share = Math.ceilDiv(c.rows(), ITEMS * workers.threads());

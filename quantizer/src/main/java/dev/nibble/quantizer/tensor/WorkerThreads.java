@@ -44,6 +44,7 @@ public final class WorkerThreads implements AutoCloseable {
 
   private final AtomicInteger done = new AtomicInteger();
   private RangeTask task = NOTHING;
+  private long operations;
   private int items;
   private int chunk;
   private volatile @Nullable Thread waiter;
@@ -74,6 +75,20 @@ public final class WorkerThreads implements AutoCloseable {
    */
   public int threads() {
     return workers.length + 1;
+  }
+
+  /**
+   * What the products computed so far come to.
+   *
+   * @return floating point operations, a multiplication and an addition each
+   */
+  public long operations() {
+    return operations;
+  }
+
+  /** Adds multiplications with their additions, for the report: the driving thread calls it. */
+  void countProducts(long multiplications) {
+    operations += 2 * multiplications;
   }
 
   /**

@@ -48,7 +48,9 @@ class FloatGemmTest {
           float[] found = start.clone();
           gemm.add(left, right, FloatMatrix.of(found, m, n));
           assertArrayEquals(expected, found, "seed " + SEED + " form " + form);
+          long before = workers.operations();
           gemm.multiply(left, right, FloatMatrix.of(found, m, n));
+          assertEquals(2L * m * k * n, workers.operations() - before);
           float[] again = new float[m * n];
           gemm.add(left, right, FloatMatrix.of(again, m, n));
           assertArrayEquals(again, found, "seed " + SEED + " form " + form);

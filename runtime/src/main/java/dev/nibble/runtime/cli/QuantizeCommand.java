@@ -178,6 +178,7 @@ final class QuantizeCommand implements Callable<Integer> {
   private Path source;
   private final List<Double> blockLosses = new ArrayList<>();
   private final List<List<Double>> curves = new ArrayList<>();
+  private Optional<QuantizeReport.Products> products = Optional.empty();
 
   QuantizeCommand(Host host) {
     this.host = host;
@@ -219,6 +220,7 @@ final class QuantizeCommand implements Callable<Integer> {
                 ? List.of()
                 : InputRanges.measure(source, destination, calibration, request.threads()),
             seconds,
+            products,
             peakHeap,
             evaluate());
     result.write(report == null ? Path.of(destination + ".report") : report);
@@ -359,6 +361,11 @@ final class QuantizeCommand implements Callable<Integer> {
             blocks * total,
             String.format(Locale.ROOT, "block %d of %d", block + 1, blocks)
                 + (Double.isFinite(loss) ? String.format(Locale.ROOT, ", loss %.4g", loss) : ""));
+      }
+
+      @Override
+      public void calibrated(long operations, double seconds) {
+        products = Optional.of(new QuantizeReport.Products(operations, seconds));
       }
 
       @Override

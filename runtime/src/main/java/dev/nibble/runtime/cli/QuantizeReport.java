@@ -26,6 +26,7 @@ import java.util.Optional;
  *     nothing
  * @param ranges what linears read, before and after; empty where it is not known
  * @param seconds time of quantizing
+ * @param products of the calibration
  * @param peakHeapBytes most memory that the Java heap held
  * @param perplexity before and after
  */
@@ -38,8 +39,21 @@ record QuantizeReport(
     List<List<Double>> curves,
     List<InputRanges> ranges,
     double seconds,
+    Optional<Products> products,
     long peakHeapBytes,
     Optional<Scores> perplexity) {
+  /**
+   * The products of float matrices that calibrating took.
+   *
+   * @param operations floating point operations, a multiplication and an addition each
+   * @param seconds that the blocks took, everything included
+   */
+  record Products(long operations, double seconds) {
+    double gigaflops() {
+      return seconds > 0 ? operations / seconds / 1e9 : 0;
+    }
+  }
+
   /**
    * Perplexities of a text.
    *
@@ -74,6 +88,10 @@ record QuantizeReport(
     fields.put("source_bytes", summary.sourceBytes());
     fields.put("packed_bytes", summary.packedBytes());
     fields.put("seconds", seconds);
+    products.ifPresent(of -> {
+      fields.put("product_operations", of.operations);
+      fields.put("gflops", of.gigaflops());
+    });
     fields.put("peak_heap_bytes", peakHeapBytes);
     perplexity.ifPresent(scores -> {
       Map<String, Object> of = new LinkedHashMap<>();
@@ -90,6 +108,11 @@ record QuantizeReport(
             .map(l -> Map.of("name", l.name(), "relative_error", l.relativeError()))
             .toList());
     return fields;
+  }
+
+  /** How fast products were computed, all else included in the time. */
+  static String speed(Products of) {
+    return String.format(Locale.ROOT, "%.1f GFLOP/s", of.gigaflops());
   }
 
   /** For terminals. */
@@ -115,7 +138,7 @@ record QuantizeReport(
     text.append(
         String.format(
             Locale.ROOT,
-            "%s: %s by %s, %.4f bits a weight, mean error %.5f, %s -> %s, %.1f s, %s heap%n",
+            "%s: %s by %s, %.4f bits a weight, mean error %.5f, %s -> %s, %.1f s, %s%s heap%n",
             folder,
             scheme,
             method,
@@ -124,6 +147,7 @@ record QuantizeReport(
             Quantities.bytes(summary.sourceBytes()),
             Quantities.bytes(summary.packedBytes()),
             seconds,
+            products.map(of -> speed(of) + ", ").orElse(""),
             Quantities.bytes(peakHeapBytes)));
     return text.toString();
   }

@@ -114,6 +114,7 @@ final class ReportPage {
     row(page, "Packed", Quantities.bytes(report.summary().packedBytes()));
     row(page, "Mean error", String.format(Locale.ROOT, "%.5f", report.meanError()));
     row(page, "Time", String.format(Locale.ROOT, "%.1f s", report.seconds()));
+    report.products().ifPresent(products -> row(page, "Products", QuantizeReport.speed(products)));
     row(page, "Most Java heap", Quantities.bytes(report.peakHeapBytes()));
     report
         .perplexity()

@@ -25,14 +25,17 @@ class QuantizeReportTest {
     report(List.of(0.5, 0.25)).write(folder.resolve("out.report"));
     String text = Files.readString(folder.resolve("out.report.txt"));
     assertTrue(text.contains("4.1875 bits a weight") && text.contains("25.1000 after"), text);
+    assertTrue(text.contains(", 24.0 GFLOP/s, "), text);
     JsonNode json =
         new ObjectMapper().readTree(Files.readString(folder.resolve("out.report.json")));
     assertEquals(4.1875, json.get("bits_per_weight").asDouble());
     assertEquals(25.1, json.get("perplexity").get("after").asDouble());
     assertEquals(2, json.get("block_losses").size());
+    assertEquals(24, json.get("gflops").asDouble());
     String page = Files.readString(folder.resolve("out.report.html"));
     assertTrue(page.contains("4.1875") && page.contains("25.1000"), page);
     assertTrue(page.contains("norm&lt;1&gt;") && page.contains("<p>After</p>"), page);
+    assertTrue(page.contains("24.0 GFLOP/s"), page);
     assertFalse(page.contains("src=") || page.contains("href="), "the page needs no other file");
   }
 
@@ -69,6 +72,7 @@ class QuantizeReportTest {
                 new float[] {0, -3, 1},
                 new float[] {0, 2, 4})),
         1.5,
+        Optional.of(new QuantizeReport.Products(30_000_000_000L, 1.25)),
         1 << 20,
         Optional.of(new QuantizeReport.Scores(Path.of("t.txt"), 1023, 24.2, 25.1)));
   }
