@@ -3,6 +3,7 @@ package dev.nibble.bench;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.nibble.bench.kernel.AroundBench;
 import dev.nibble.bench.kernel.AttentionBench;
 import dev.nibble.bench.kernel.AttentionShape;
 import dev.nibble.bench.kernel.ProductBench;
@@ -91,6 +92,19 @@ class GpuBenchmarksTest {
   void rowsAreCheckedAndTimed() {
     try (Workbench bench = Workbench.open()) {
       assertEquals(3, new RowBench(bench, 5).run(5, 640, 8).size());
+    }
+  }
+
+  @Test
+  void whatStandsAroundProductsIsCheckedAndTimed() {
+    try (Workbench bench = Workbench.open()) {
+      AroundBench around = new AroundBench(bench, 5);
+      assertTrue(around.embedding(5, 1001, 328).microseconds().min() > 0);
+      assertTrue(around.swiGlu(5, 328).microseconds().min() > 0);
+      assertTrue(around.sample(5, 1001).microseconds().min() > 0);
+      for (int bits : new int[] {16, 8, 4, 3}) {
+        assertTrue(around.rotate(33, 4, 128, bits).microseconds().min() > 0);
+      }
     }
   }
 }
