@@ -1,5 +1,6 @@
 package dev.nibble.runtime.engine;
 
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -133,6 +134,20 @@ class CudaEngineTest {
       assertTrue(e.getMessage().contains(function + " failed"), e::getMessage);
       assertEquals(List.of(), device.live(), "after call " + i + ", a failing " + function);
     }
+  }
+
+  /** Its first calls of those that only weights made on the device need so many of. */
+  @ParameterizedTest
+  @ValueSource(strings = {"cuMemHostAlloc", "cuMemcpyDtoDAsync", "cuMemsetD8Async"})
+  void aFailureWhileWeightsAreMadeLeaksNothing(String function) {
+    FakeDevice sound = FakeDevice.sound();
+    assertDoesNotThrow(() -> engine(sound, SYNTHETIC, OPTIONS).close());
+    FakeDevice device =
+        FakeDevice.failing(sound.calls().indexOf(function), FakeDevice.OUT_OF_MEMORY);
+    RuntimeException e =
+        assertThrows(RuntimeException.class, () -> engine(device, SYNTHETIC, OPTIONS));
+    assertTrue(e.getMessage().contains(function + " failed"), e::getMessage);
+    assertEquals(List.of(), device.live());
   }
 
   @ParameterizedTest
