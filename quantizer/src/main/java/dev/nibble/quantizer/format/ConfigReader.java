@@ -104,6 +104,8 @@ final class ConfigReader {
           "unsloth_version",
           "use_cache");
 
+  private static final int DEFAULT_EOS = 2;
+
   private final ConfigFields fields;
   private final Architecture architecture;
 
@@ -123,12 +125,25 @@ final class ConfigReader {
     fields.ignore(HARMLESS);
     Set<Integer> eosIds = new LinkedHashSet<>(fields.ids("eos_token_id"));
     eosIds.addAll(generationEosIds);
+    if (eosIds.isEmpty() && !fields.names().contains("eos_token_id") && hasDefaultEos()) {
+      eosIds.add(DEFAULT_EOS);
+    }
     ModelConfig config =
         architecture == Architecture.OPT
             ? readOpt(List.copyOf(eosIds))
             : readLlama(List.copyOf(eosIds));
     fields.refuseUnknown();
     return config;
+  }
+
+  /**
+   * Whether the family's configuration in transformers has an end token where a file names none.
+   */
+  private boolean hasDefaultEos() {
+    return switch (architecture) {
+      case LLAMA, MISTRAL, OPT -> true;
+      case QWEN2, QWEN3 -> false;
+    };
   }
 
   private ModelConfig readLlama(List<Integer> eosIds) throws ModelFormatException {

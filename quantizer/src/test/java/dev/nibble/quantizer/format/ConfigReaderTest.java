@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -412,6 +413,28 @@ class ConfigReaderTest {
       })
   void fieldsThatSayNothingArePassedOver(String field) throws Exception {
     assertEquals(read(SmallModel.CONFIG), read(add(field)));
+  }
+
+  /** As the configuration classes of transformers have it. */
+  @ParameterizedTest
+  @CsvSource({
+    "llama, Llama, absent, 2",
+    "mistral, Mistral, absent, 2",
+    "qwen2, Qwen2, absent, ",
+    "llama, Llama, null, ",
+    "llama, Llama, 5, 5"
+  })
+  void anEndTokenThatIsNotNamedIsTheFamilys(
+      String type, String name, String eos, @Nullable Integer expected) throws Exception {
+    String config =
+        SmallModel.CONFIG
+            .replace("\"llama\"", "\"" + type + "\"")
+            .replace("LlamaFor", name + "For")
+            .replace("\"num_hidden", "\"num_key_value_heads\": 1, \"num_hidden")
+            .replace(
+                "\"eos_token_id\": 2,",
+                eos.equals("absent") ? "" : "\"eos_token_id\": " + eos + ",");
+    assertEquals(expected == null ? List.of() : List.of(expected), read(config).eosIds());
   }
 
   @Test
