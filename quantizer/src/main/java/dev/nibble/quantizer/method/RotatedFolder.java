@@ -9,6 +9,7 @@ import dev.nibble.quantizer.format.LinearRole;
 import dev.nibble.quantizer.format.ModelConfig;
 import dev.nibble.quantizer.format.ModelFormatException;
 import dev.nibble.quantizer.format.ModuleName;
+import dev.nibble.quantizer.format.PackedChecksums;
 import dev.nibble.quantizer.format.SafetensorsWriter;
 import dev.nibble.quantizer.format.StrictJson;
 import dev.nibble.quantizer.format.Tensor;
@@ -19,7 +20,6 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
-import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -87,17 +87,15 @@ final class RotatedFolder {
   }
 
   private static void copyFiles(Path from, Path to) throws IOException {
-    try (DirectoryStream<Path> entries = Files.newDirectoryStream(from)) {
-      for (Path entry : entries) {
-        String name = entry.getFileName().toString();
-        if (name.equals(CONFIG)) {
-          // One tensor can no longer be embedding and head.
-          Files.writeString(
-              to.resolve(name),
-              StrictJson.with(entry, Files.readAllBytes(entry), "tie_word_embeddings", false));
-        } else if (Files.isRegularFile(entry) && !name.contains(".safetensors")) {
-          Files.copy(entry, to.resolve(name));
-        }
+    for (String name : PackedChecksums.coveredFiles()) {
+      Path file = from.resolve(name);
+      if (name.equals(CONFIG)) {
+        // One tensor can no longer be embedding and head.
+        Files.writeString(
+            to.resolve(name),
+            StrictJson.with(file, Files.readAllBytes(file), "tie_word_embeddings", false));
+      } else if (Files.isRegularFile(file)) {
+        Files.copy(file, to.resolve(name));
       }
     }
   }

@@ -14,7 +14,12 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -128,6 +133,26 @@ class ModelRotationTest {
 
   private static float[] floats(Checkpoint checkpoint, String name) {
     return checkpoint.find(name).orElseThrow().toFloats();
+  }
+
+  /** Weights in another format may be as large again. */
+  @Test
+  void copiesOnlyWhatAModelNeeds() throws IOException {
+    Path source =
+        FolderQuantizerTest.copy(FolderQuantizerTest.tiny("llama3"), folder.resolve("source"));
+    Files.writeString(source.resolve("generation_config.json"), "{}");
+    for (String foreign : List.of("pytorch_model.bin", "consolidated.00.pth", "README.md")) {
+      Files.writeString(source.resolve(foreign), "foreign");
+    }
+    Path rotated = Files.createDirectory(folder.resolve("rotated"));
+    try (Checkpoint checkpoint = Checkpoint.open(source)) {
+      RotatedFolder.write(checkpoint, rotated, 7, 1);
+    }
+    try (Stream<Path> made = Files.list(rotated)) {
+      assertEquals(
+          Set.of("config.json", "generation_config.json", "model.safetensors"),
+          made.map(file -> file.getFileName().toString()).collect(Collectors.toSet()));
+    }
   }
 
   private static void assertOrthogonal(double[] q, int n) {
