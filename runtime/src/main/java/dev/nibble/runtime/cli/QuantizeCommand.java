@@ -24,6 +24,7 @@ import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.lang.management.MemoryType;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Iterator;
@@ -190,6 +191,7 @@ final class QuantizeCommand implements Callable<Integer> {
     source = folder == null ? new DefaultModel(host).source() : folder;
     // What cannot be loaded is not worth packing: the copied tensors count too.
     ModelWeights.of(Checkpoint.open(source)).close();
+    checkTokenizer();
     checkReport();
     FolderQuantizer.Request request =
         new FolderQuantizer.Request(
@@ -285,6 +287,17 @@ final class QuantizeCommand implements Callable<Integer> {
               + String.join(", ", MethodCatalog.names()));
     } else if (calibration == null) {
       throw new IllegalArgumentException("--method " + method + ": needs --calibration FILE");
+    }
+  }
+
+  /**
+   * It is copied: a damaged one would only be found when the model is run. A model may have none.
+   */
+  private void checkTokenizer() throws IOException {
+    try {
+      Tokenizer unused = TokenizerFiles.open(source);
+    } catch (NoSuchFileException none) {
+      return;
     }
   }
 

@@ -176,6 +176,23 @@ class CommandsTest {
     assertTrue(plain.contains("\nmemory on GPU "), plain);
   }
 
+  @Test
+  void quantizeReadsTheTokenizerThatItCopies(@TempDir Path folder) throws IOException {
+    Path source = Files.createDirectory(folder.resolve("source"));
+    Path model = Invocation.ROOT.resolve("runtime/src/test/resources/tiny/llama3");
+    for (String file : List.of("config.json", "model.safetensors")) {
+      Files.copy(model.resolve(file), source.resolve(file));
+    }
+    Files.writeString(source.resolve("tokenizer.json"), "{\"version\": \"1.0\", \"model\": {");
+    Path packed = folder.resolve("packed");
+    Invocation made =
+        Invocation.of(
+            "quantize", "-m", source.toString(), "-o", packed.toString(), "--scheme", "W4A16");
+    assertEquals(ExitCode.BAD_INPUT.number(), made.code(), made.err());
+    assertTrue(made.err().contains("tokenizer.json"), made.err());
+    assertFalse(Files.exists(packed));
+  }
+
   /** The norm is copied, not packed; the folder made of it could not be loaded. */
   @Test
   void quantizeRefusesWhatCannotBeLoaded(@TempDir Path folder) throws IOException {
