@@ -3,6 +3,7 @@ package dev.nibble.bench.result;
 import com.fasterxml.jackson.core.JsonGenerator;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializerProvider;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -29,13 +30,20 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 
-/** A file of measurements, a line of JSON each. Not thread-safe. */
+/**
+ * A file of measurements, a line of JSON each. A line leaves out the machine, and of the run the
+ * commit, command and time, where these are the same as in the line before. Not thread-safe.
+ */
 public final class ResultFile {
   private static final ObjectMapper JSON =
       JsonMapper.builder()
           .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
           .addModule(new SimpleModule().addSerializer(double.class, new Digits()))
           .build();
+
+  private static final String MACHINE = "machine";
+  private static final String RUN = "run";
+  private static final List<String> RUN_FIELDS = List.of("commit", "command", "time");
 
   /** Times and speeds have six digits of meaning at the most; bytes are whole, and stay so. */
   private static final class Digits extends StdScalarSerializer<Double> {
@@ -82,19 +90,43 @@ public final class ResultFile {
     for (int i = 0; i < lines.size(); i++) {
       boolean cut = i == lines.size() - 1 && !text.endsWith("\n");
       if (!cut && !lines.get(i).isBlank()) {
-        measurements.add(parse(lines.get(i), i + 1));
+        measurements.add(parse(lines.get(i), i + 1, measurements));
       }
     }
     return measurements;
   }
 
-  private Measurement parse(String line, int number) throws IOException {
+  private Measurement parse(String line, int number, List<Measurement> before) throws IOException {
     try {
-      return JSON.readValue(line, Measurement.class);
+      JsonNode row = JSON.readTree(line);
+      if (row instanceof ObjectNode fields && !before.isEmpty()) {
+        ObjectNode last = JSON.valueToTree(before.getLast());
+        fill(fields, last, List.of(MACHINE));
+        if (fields.path(RUN) instanceof ObjectNode run) {
+          fill(run, last.path(RUN), RUN_FIELDS);
+        }
+      }
+      if (!row.has(MACHINE)) {
+        throw new IOException(path + ", line " + number + ": not a measurement: no machine");
+      }
+      return JSON.treeToValue(row, Measurement.class);
     } catch (JsonProcessingException e) {
       throw new IOException(
           path + ", line " + number + ": not a measurement: " + e.getOriginalMessage(), e);
     }
+  }
+
+  private static void fill(ObjectNode fields, JsonNode from, List<String> names) {
+    for (String name : names) {
+      if (!fields.has(name)) {
+        fields.set(name, from.path(name));
+      }
+    }
+  }
+
+  /** Takes out what is the same in another. */
+  private static void shorten(ObjectNode fields, JsonNode before, List<String> names) {
+    fields.remove(names.stream().filter(n -> fields.path(n).equals(before.path(n))).toList());
   }
 
   /**
@@ -110,8 +142,16 @@ public final class ResultFile {
       Files.createDirectories(folder);
     }
     StringBuilder lines = new StringBuilder();
+    JsonNode before = JSON.createObjectNode();
     for (Measurement measurement : measurements) {
-      lines.append(JSON.writeValueAsString(withoutUnknowns(measurement))).append('\n');
+      ObjectNode whole = withoutUnknowns(measurement);
+      ObjectNode row = whole.deepCopy();
+      shorten(row, before, List.of(MACHINE));
+      if (row.path(RUN) instanceof ObjectNode run) {
+        shorten(run, before.path(RUN), RUN_FIELDS);
+      }
+      lines.append(JSON.writeValueAsString(row)).append('\n');
+      before = whole;
     }
     long whole = wholeBytes();
     try (FileChannel file =
@@ -127,15 +167,15 @@ public final class ResultFile {
   }
 
   /**
-   * Gives each figure that was measured in several rounds of a step one line in the place of
-   * several; a process that ends meanwhile leaves the file as it was.
+   * Writes the file anew, briefly, with one line for each figure that was measured in several
+   * rounds of a step; a process that ends meanwhile leaves the file as it was.
    *
    * @throws IOException if the file cannot be read or written
    */
   public void poolRounds() throws IOException {
     List<Measurement> rows = read();
     List<Measurement> pooled = pooled(rows);
-    if (pooled.size() < rows.size()) {
+    if (!rows.isEmpty()) {
       Path whole = path.resolveSibling(path.getFileName() + ".pooled");
       Files.deleteIfExists(whole);
       new ResultFile(whole).append(pooled);

@@ -134,6 +134,35 @@ class ResultFileTest {
   }
 
   @Test
+  void linesLeaveOutWhatTheLineBeforeHas() throws IOException {
+    Path path = folder.resolve("results.jsonl");
+    List<Measurement> rows =
+        List.of(
+            ofStep(4, "aa#1", "abc"),
+            ofStep(5, "bb#1", "abc"),
+            ofStep(6, "cc#1", "abd"),
+            gemv(7, "2026-01-02"));
+    new ResultFile(path).append(rows);
+    List<String> lines = Files.readString(path).lines().toList();
+    assertTrue(lines.get(0).contains("580") && lines.get(0).contains("2026-01-01"), lines.get(0));
+    assertTrue(lines.get(1).endsWith("\"run\":{\"step\":\"bb#1\"}}"), lines.get(1));
+    assertFalse(lines.get(1).contains("machine"), lines.get(1));
+    assertTrue(lines.get(2).contains("abd") && !lines.get(2).contains("time"), lines.get(2));
+    assertEquals(rows, new ResultFile(path).read());
+    // Another process begins with all of it.
+    new ResultFile(path).append(List.of(ofStep(8, "dd#1", "abc")));
+    assertTrue(Files.readString(path).lines().toList().getLast().contains("580"));
+    assertEquals(5, new ResultFile(path).read().size());
+    new ResultFile(path).poolRounds();
+    assertEquals(5, new ResultFile(path).read().size());
+    assertEquals(1, Files.readString(path).split("580", -1).length - 1);
+
+    Files.writeString(path, lines.get(1) + "\n");
+    IOException refusal = assertThrows(IOException.class, () -> new ResultFile(path).read());
+    assertTrue(refusal.getMessage().contains("line 1: not a measurement: no machine"));
+  }
+
+  @Test
   void whatIsUnknownIsLeftOut() throws IOException {
     Path path = folder.resolve("results.jsonl");
     Measurement m = gemv(1, "");
