@@ -14,6 +14,7 @@ constexpr int kRingStages = GEMM_SM90_TOKEN_STAGES;
 constexpr int kMostWeightStages = 8;
 constexpr int kClusterBlocks = 2;
 constexpr int kConsumerWarps = 8;
+constexpr int kWarpLanes = 32;
 constexpr int kGroupThreads = 128;
 constexpr int kGroupRows = 64;
 
@@ -151,8 +152,8 @@ struct WeightRing {
   __device__ __forceinline__ void take(Codes<kBits>& codes, int warp, int lane) {
     barrier_wait(&full[stage], phase);
     codes.take(stages + stage * kStageBytes, warp, lane);
-    __syncwarp();
-    if (lane == 0) barrier_arrive(&empty[stage]);
+    // Each lane for its own reads: racecheck does not follow a warp's synchronisation to here.
+    barrier_arrive(&empty[stage]);
     advance();
   }
 };
@@ -193,7 +194,7 @@ __device__ __forceinline__ void run_ring(const gemm_args& args, int k_tiles,
     }
     for (int i = 0; i < Weights::kStages; ++i) {
       barrier_init(&weights_full[i], 1);
-      barrier_init(&weights_empty[i], kConsumerWarps);
+      barrier_init(&weights_empty[i], kConsumerWarps * kWarpLanes);
     }
     barrier_init_visible();
   }

@@ -23,7 +23,7 @@ class CodeProductGpuTest {
   private static final double LIMIT = 1e-5;
   private static final int[][] SHAPES = {{5, 7}, {33, 129}, {64, 512}, {65, 641}, {129, 1087}};
   private static final int FINER_ROWS = 33;
-  private static final int[][] TRACED_SHAPES = {{65, 641}};
+  private static final int[][] TRACED_SHAPES = {{65, 1087}};
   private static final int[] TOKENS = {1, 2, 3, 8, 15, 16, 17, 64, 127, 129};
   private static final int[] TRACED_TOKENS = {3, 65};
 

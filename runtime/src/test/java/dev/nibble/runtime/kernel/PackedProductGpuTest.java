@@ -33,7 +33,7 @@ class PackedProductGpuTest {
     {5, 7}, {33, 129}, {64, 512}, {65, 641}, {129, 1087}, {40, 4099}
   };
 
-  private static final int[][] TRACED_SHAPES = {{65, 641}};
+  private static final int[][] TRACED_SHAPES = {{65, 1087}};
   private static final int[] FEW = {1, 2, 3, 4, 5, 8, 15, 16, 17, 33, 64};
   private static final int[] TRACED_FEW = {1, 2, 4, 5, 16, 32, 64};
   private static final int[] TRACED_EPILOGUES = {1, 3, 5, 33};
