@@ -9,14 +9,15 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.HashSet;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.stream.Stream;
 
-/** Two runs of one commit, kind by kind, where a folder of results has them. */
+/** Two runs, kind by kind: of one commit where a folder of results has such, else the nearest. */
 final class AgreementTable {
   private static final Agreement.Slack SLACK =
       new Agreement.Slack(
@@ -24,7 +25,16 @@ final class AgreementTable {
 
   private AgreementTable() {}
 
-  /** The table in Markdown of the pair of files with the most figures in common. */
+  private record Pair(Set<String> commits, Agreement found) {
+    private static final Comparator<Pair> NEAREST =
+        Comparator.comparing((Pair pair) -> -pair.commits.size())
+            .thenComparing(pair -> pair.found.pairs().size());
+  }
+
+  /**
+   * The table in Markdown of the pair of files of the fewest commits, then with the most figures in
+   * common; it names the commits.
+   */
   static Optional<String> markdown(Path results) throws IOException {
     List<List<Measurement>> runs = new ArrayList<>();
     try (Stream<Path> files = Files.list(results)) {
@@ -32,30 +42,33 @@ final class AgreementTable {
         runs.add(ResultFile.pooled(new ResultFile(file).read()));
       }
     }
-    Optional<Agreement> most = Optional.empty();
+    List<Pair> pairs = new ArrayList<>();
     for (int a = 0; a < runs.size(); a++) {
       for (int b = a + 1; b < runs.size(); b++) {
-        if (commits(runs.get(a)).equals(commits(runs.get(b)))) {
-          Agreement found = Agreement.of(runs.get(a), runs.get(b), SLACK);
-          most =
-              Optional.of(most.filter(m -> m.pairs().size() >= found.pairs().size()).orElse(found));
-        }
+        Set<String> commits = commits(runs.get(a));
+        commits.addAll(commits(runs.get(b)));
+        pairs.add(new Pair(commits, Agreement.of(runs.get(a), runs.get(b), SLACK)));
       }
     }
-    return most.filter(m -> !m.pairs().isEmpty()).map(AgreementTable::markdown);
+    return pairs.stream()
+        .filter(pair -> !pair.found.pairs().isEmpty())
+        .max(Pair.NEAREST)
+        .map(AgreementTable::markdown);
   }
 
   /** The commits whose code a run measured. */
   private static Set<String> commits(List<Measurement> run) {
-    Set<String> commits = new HashSet<>();
+    Set<String> commits = new TreeSet<>();
     run.stream()
         .filter(m -> m.origin() == Origin.MEASURED)
         .forEach(m -> commits.add(m.run().commit()));
     return commits;
   }
 
-  private static String markdown(Agreement found) {
+  private static String markdown(Pair pair) {
+    Agreement found = pair.found;
     StringBuilder text = new StringBuilder();
+    text.append("Of ").append(String.join(" and ", pair.commits)).append(":\n\n");
     text.append("| kind | figures | spreads meet | at most ")
         .append(Agree.DEVICE)
         .append(" % apart (calls, CPU: ")
@@ -66,7 +79,7 @@ final class AgreementTable {
       row(
           text,
           kind.name().toLowerCase(Locale.ROOT),
-          found.only(pair -> pair.first().kind() == kind));
+          found.only(figure -> figure.first().kind() == kind));
     }
     row(text, "all", found);
     return text.toString();

@@ -130,6 +130,12 @@ record ModelStep(
                 session, result, Kind.MODEL, "first_token", parameters, "us", spread, Work.NONE));
       }
     }
+    if (result.has("host_ns")) {
+      Spread host = Spread.of(result.path("host_ns").asDouble()).times(1e-3);
+      found.add(
+          measurement(
+              session, result, Kind.MODEL, name + ".host", parameters, "us", host, Work.NONE));
+    }
     // The engine is made for the longest and widest of its tests, and for that alone is this true.
     boolean single = !(prompt + generate + depth + batch).contains(",");
     for (String figure : List.of("rss_bytes", "weight_bytes", "planned_bytes", "device_bytes")) {
