@@ -1,5 +1,6 @@
 package dev.nibble.runtime.engine;
 
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.quantizer.method.MethodCatalog;
@@ -16,6 +17,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.opentest4j.AssertionFailedError;
 
 /** What methods write, codes and what is beside them, is executed as the calibrator computed it. */
 class PackedMethodsTest {
@@ -41,7 +43,27 @@ class PackedMethodsTest {
     "llm.int8, W8A8sym"
   })
   void packedPerplexityIsTheCalibrators(String method, String scheme) throws IOException {
-    compare(method, scheme, "alice.txt", 512, 1);
+    Path source = TestModels.books8mInSingle(folder);
+    CalibratedModel model = quantize(method, scheme, source, folder.resolve("packed"));
+    compare(method + " " + scheme, model, source, "alice.txt", 512, 1);
+  }
+
+  /** What is written is another rounding of the same scheme. */
+  @ParameterizedTest
+  @CsvSource({"nearest, W3A16", "rptq, W4A8g32"})
+  void otherWeightsAreNotTakenForTheCalibrators(String method, String scheme) throws IOException {
+    Path source = TestModels.books8mInSingle(folder);
+    CalibratedModel model = quantize(method, scheme, source, folder.resolve("watched"));
+    CalibratedModel.quantize(
+        MethodCatalog.create("gptq", Options.DEFAULT),
+        source,
+        folder.resolve("packed"),
+        scheme,
+        2,
+        256);
+    assertThrows(
+        AssertionFailedError.class,
+        () -> compare(method + " " + scheme, model, source, "alice.txt", 512, 1));
   }
 
   /** On the whole of a text, where edges weigh less. */
@@ -57,17 +79,23 @@ class PackedMethodsTest {
     "llm.int8, W8A8sym"
   })
   void packedPerplexityOfATextIsTheCalibrators(String method, String scheme) throws IOException {
-    compare(method, scheme, "alice.txt", 1024, Integer.MAX_VALUE);
+    Path source = TestModels.books8mInSingle(folder);
+    CalibratedModel model = quantize(method, scheme, source, folder.resolve("packed"));
+    compare(method + " " + scheme, model, source, "alice.txt", 1024, Integer.MAX_VALUE);
   }
 
-  private void compare(String method, String scheme, String name, int context, int most)
+  // An fp16 cache would be noise of 5e-4; a float32 checkpoint has a float32 cache.
+  private static CalibratedModel quantize(
+      String method, String scheme, Path source, Path destination) throws IOException {
+    return new CalibratedModel(
+            MethodCatalog.create(method, options(method, scheme)), block -> block)
+        .quantize(source, destination, scheme, 2, 256);
+  }
+
+  private void compare(
+      String what, CalibratedModel model, Path source, String name, int context, int most)
       throws IOException {
-    // An fp16 cache would be noise of 5e-4; a float32 checkpoint has a float32 cache.
-    Path source = TestModels.books8mInSingle(folder);
     Path packed = folder.resolve("packed");
-    CalibratedModel model =
-        new CalibratedModel(MethodCatalog.create(method, options(method, scheme)), block -> block)
-            .quantize(source, packed, scheme, 2, 256);
     String text = Files.readString(TestModels.resource("text").resolve(name));
     int[] tokens = TokenizerFiles.open(source).encode(text, false);
     int[][] windows = new int[Math.min(most, tokens.length / context)][];
@@ -86,8 +114,8 @@ class PackedMethodsTest {
       assertTrue(
           off <= DEVIATIONS * deviation,
           () ->
-              "%s %s: packed %.4f, calibrated %.4f, off by %.3f %%, rounding by %.3f %%"
-                  .formatted(method, scheme, found, expected, 100 * off, 100 * deviation));
+              "%s: packed %.4f, calibrated %.4f, off by %.3f %%, rounding by %.3f %%"
+                  .formatted(what, found, expected, 100 * off, 100 * deviation));
     }
   }
 
