@@ -1,7 +1,7 @@
 package dev.nibble.runtime.engine;
 
-import static dev.nibble.runtime.RoundingNoise.deviation;
-import static dev.nibble.runtime.RoundingNoise.error;
+import static dev.nibble.runtime.LogitErrors.deviation;
+import static dev.nibble.runtime.LogitErrors.error;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -14,7 +14,6 @@ import dev.nibble.quantizer.method.MethodCatalog;
 import dev.nibble.quantizer.method.MethodCatalog.Options;
 import dev.nibble.runtime.CalibratedModel;
 import dev.nibble.runtime.GpuTest;
-import dev.nibble.runtime.RoundingNoise;
 import dev.nibble.runtime.SyntheticModel;
 import dev.nibble.runtime.TestModels;
 import dev.nibble.runtime.model.Device;
@@ -41,7 +40,7 @@ class CudaMethodsGpuTest {
   /** Squared error of logits over squares. */
   private static final double ERROR = 2e-3;
 
-  /** How much farther the GPU's may be from the CPU's than those of {@link RoundingNoise}. */
+  /** How much farther the GPU's may be from the CPU's than those of {@link NoisyOperations}. */
   private static final double OF_NOISE = 2;
 
   /** Largest gap of two logits in a text, in standard deviations of what that noise does to one. */
@@ -148,10 +147,8 @@ class CudaMethodsGpuTest {
   }
 
   /** What the CPU makes of the same codes under noise. */
-  private float[] noisy(Path packed, int[] tokens) throws IOException {
-    Path disturbed = folder.resolve("disturbed");
-    RoundingNoise.copyPacked(packed, disturbed, SEED);
-    try (Engine engine = TestModels.cpu(disturbed, ModelOptions.DEFAULT)) {
+  private static float[] noisy(Path packed, int[] tokens) throws IOException {
+    try (Engine engine = NoisyOperations.engine(packed, ModelOptions.DEFAULT, SEED)) {
       return TestModels.logits(engine, tokens);
     }
   }

@@ -5,8 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.quantizer.format.Checkpoint;
 import dev.nibble.quantizer.format.QuantScheme;
-import dev.nibble.runtime.NoisyOperations;
-import dev.nibble.runtime.RoundingNoise;
+import dev.nibble.runtime.LogitErrors;
 import dev.nibble.runtime.SyntheticModel;
 import dev.nibble.runtime.TestModels;
 import dev.nibble.runtime.cuda.TracedDevice;
@@ -78,8 +77,7 @@ class CudaTraceTest {
       tokens = new Random(SEED).ints(PROMPT + STEPS, 0, cpu.vocabSize()).toArray();
     }
     float[] expected = logits(model, tokens);
-    List<float[]> noisy =
-        name.startsWith("W") ? noisy(model, QuantScheme.parse(name), tokens) : List.of();
+    List<float[]> noisy = name.startsWith("W") ? noisy(model, tokens) : List.of();
     TracedDevice device = TracedDevice.create();
     try (ModelWeights weights = ModelWeights.of(Checkpoint.open(model))) {
       KernelCatalog kernels =
@@ -110,15 +108,10 @@ class CudaTraceTest {
   }
 
   /** Logits of engines whose roundings are drawn. */
-  private static List<float[]> noisy(Path model, QuantScheme scheme, int[] tokens)
-      throws IOException {
+  private static List<float[]> noisy(Path model, int[] tokens) throws IOException {
     List<float[]> draws = new ArrayList<>();
     for (int i = 0; i < NOISY_DRAWS; i++) {
-      try (Engine engine =
-          CpuEngine.create(
-              ModelWeights.of(Checkpoint.open(model)),
-              OPTIONS,
-              new NoisyOperations(scheme, SEED + i))) {
+      try (Engine engine = NoisyOperations.engine(model, OPTIONS, SEED + i)) {
         draws.add(TestModels.logits(engine, tokens));
       }
     }
@@ -130,7 +123,7 @@ class CudaTraceTest {
     float[] expected = Arrays.copyOfRange(logits, from, to);
     double farthest =
         noisy.stream()
-            .mapToDouble(draw -> RoundingNoise.error(expected, Arrays.copyOfRange(draw, from, to)))
+            .mapToDouble(draw -> LogitErrors.error(expected, Arrays.copyOfRange(draw, from, to)))
             .max()
             .orElse(0);
     return Math.max(ERROR, OF_NOISE * farthest);

@@ -1,5 +1,6 @@
-package dev.nibble.runtime;
+package dev.nibble.runtime.engine;
 
+import dev.nibble.quantizer.format.Checkpoint;
 import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.quantizer.tensor.KvLayer;
 import dev.nibble.quantizer.tensor.PreparedMatrix;
@@ -7,15 +8,20 @@ import dev.nibble.quantizer.tensor.QuantizedActivations;
 import dev.nibble.quantizer.tensor.RotaryEmbedding;
 import dev.nibble.quantizer.tensor.TensorOperations;
 import dev.nibble.quantizer.tensor.WeightMatrix;
+import dev.nibble.runtime.model.ModelOptions;
+import dev.nibble.runtime.model.ModelWeights;
+import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.nio.file.Path;
 import java.util.Random;
 
 /**
  * Operations of the CPU that are off by as much as a half is, drawn at random, wherever the GPU
  * holds halves: normed and activated inputs unless they become codes at once, queries, keys and
- * values, what attention gives, gate and up. It is what a right engine may differ by.
+ * values, what attention gives, gate and up. Codes of few bits that lie on a rounding edge fall
+ * either way, and no two right engines agree better than the CPU's agrees with itself under this.
  */
-public final class NoisyOperations implements TensorOperations {
+final class NoisyOperations implements TensorOperations {
   /** From the least to the greatest that rounding to a half moves a value by, of the value. */
   private static final float HALF_STEP = 0x1p-10f;
 
@@ -23,10 +29,16 @@ public final class NoisyOperations implements TensorOperations {
   private final Random random;
   private final boolean inputsAreHalves;
 
-  public NoisyOperations(QuantScheme scheme, long seed) {
+  NoisyOperations(QuantScheme scheme, long seed) {
     exact = TensorOperations.best(1);
     random = new Random(seed);
     inputsAreHalves = !scheme.quantizesActivations();
+  }
+
+  /** An engine of the CPU that computes with them. */
+  static Engine engine(Path model, ModelOptions options, long seed) throws IOException {
+    ModelWeights weights = ModelWeights.of(Checkpoint.open(model));
+    return CpuEngine.create(weights, options, new NoisyOperations(weights.config().scheme(), seed));
   }
 
   private void disturb(float[] x, int from, int count) {
