@@ -68,7 +68,7 @@ record AdaRound(int epochs) implements BlockRounding {
     int total = Math.multiplyExact(epochs, batches);
     int done = 0;
     for (int epoch = 0; epoch < epochs; epoch++) {
-      for (int[] batch : training.epoch()) {
+      for (int[] batch : training.epoch(BlockTraining.BATCH)) {
         double loss = training.run(batch, Scope.WEIGHTS);
         double share = ((double) done / total - WARM_UP) / (1 - WARM_UP);
         for (AdaptiveRounding rounding : roundings.values()) {

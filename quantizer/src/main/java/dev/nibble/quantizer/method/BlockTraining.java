@@ -76,12 +76,12 @@ final class BlockTraining {
     return Objects.requireNonNull(weights.get(role));
   }
 
-  /** All windows in a new order, batch by batch. */
-  List<int[]> epoch() {
+  /** All windows in a new order, in batches of so many. */
+  List<int[]> epoch(int size) {
     int[] order = shuffled();
     List<int[]> batches = new ArrayList<>();
-    for (int from = 0; from < windows; from += batch) {
-      batches.add(Arrays.copyOfRange(order, from, Math.min(windows, from + batch)));
+    for (int from = 0; from < windows; from += size) {
+      batches.add(Arrays.copyOfRange(order, from, Math.min(windows, from + size)));
     }
     return batches;
   }

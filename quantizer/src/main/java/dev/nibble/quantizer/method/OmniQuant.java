@@ -23,12 +23,17 @@ import org.jspecify.annotations.Nullable;
  * quantized or the model is OPT, learnable equivalent transformation, trained block by block by
  * AdamW to bring the block's output on the quantized inputs close to the full-precision model's; at
  * 2 bits and A4 also close to the full-precision block's on the same inputs. Everything is folded
- * into weights and norms in the end. Settings are upstream's, with batches of four windows and the
- * loss divided by its own value.
+ * into weights and norms in the end. Settings are upstream's, with the loss divided by its own
+ * value and, where windows are many, batches of up to four of them: upstream takes one. What a
+ * range can move is bounded by the steps, so an epoch has {@value #LEAST_STEPS} of them if it can.
  */
 final class OmniQuant implements BlockMethod {
   private static final double CLIPPING_RATE = 1e-2;
   private static final double TRANSFORMATION_RATE = 5e-3;
+
+  /** Steps of an epoch; batches are smaller where there are fewer. */
+  private static final int LEAST_STEPS = 32;
+
   private static final double ALPHA = 0.5;
   private static final float SMALLEST_INITIAL = 1e-5f;
 
@@ -64,6 +69,7 @@ final class OmniQuant implements BlockMethod {
     Map<String, String> settings = new LinkedHashMap<>();
     settings.put("epochs", Integer.toString(epochs));
     settings.put("batch", Integer.toString(BlockTraining.BATCH));
+    settings.put("least_steps", Integer.toString(LEAST_STEPS));
     settings.put("lwc_lr", Double.toString(CLIPPING_RATE));
     settings.put("let_lr", Double.toString(TRANSFORMATION_RATE));
     settings.put("alpha", Double.toString(ALPHA));
@@ -92,6 +98,11 @@ final class OmniQuant implements BlockMethod {
   @Override
   public QuantizedBlock quantize(BlockTask task) {
     return new Training(task).run();
+  }
+
+  /** Windows of a batch. */
+  static int batch(int windows) {
+    return Math.clamp(windows / LEAST_STEPS, 1, BlockTraining.BATCH);
   }
 
   /** One block's training. */
@@ -124,7 +135,7 @@ final class OmniQuant implements BlockMethod {
 
     QuantizedBlock run() {
       for (int epoch = 0; epoch < epochs; epoch++) {
-        List<int[]> batches = training.epoch();
+        List<int[]> batches = training.epoch(batch(task.quantizedInputs().windows()));
         double sum = 0;
         for (int step = 0; step < batches.size(); step++) {
           sum += step(batches.get(step));

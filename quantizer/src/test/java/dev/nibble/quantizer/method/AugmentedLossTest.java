@@ -145,7 +145,7 @@ class AugmentedLossTest {
   private static QuantizedBlock train(BlockTask task, List<HiddenStates> targets, int epochs) {
     BlockTraining training = training(task, targets);
     for (int epoch = 0; epoch < epochs; epoch++) {
-      for (int[] batch : training.epoch()) {
+      for (int[] batch : training.epoch(BlockTraining.BATCH)) {
         training.run(batch, Scope.WEIGHTS);
         for (LinearRole role : task.block().roles()) {
           for (Parameter parameter : training.weight(role).parameters()) {

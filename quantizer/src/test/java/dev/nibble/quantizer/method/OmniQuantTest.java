@@ -195,6 +195,12 @@ class OmniQuantTest {
     }
   }
 
+  @ParameterizedTest
+  @CsvSource({"1, 1", "31, 1", "32, 1", "63, 1", "64, 2", "127, 3", "128, 4", "1000, 4"})
+  void fewWindowsAreTakenInSmallBatches(int windows, int batch) {
+    assertEquals(batch, OmniQuant.batch(windows));
+  }
+
   @Test
   void refusesWeightsOf16Bits() throws IOException {
     ModelConfig config = load("llama3").config();
