@@ -12,6 +12,8 @@
 //             only. gemm_w8a16_TILE with x tiled by GEMM_TILE_CODES_TO_HALVES and the same
 //             arguments serves there, and every other width; on an H200 it is the faster one in
 //             groups.
+//             Not on sm_90a: gemm_w4a4_128, weights of 4 bits, one scale a row, on int4 tensor
+//             cores, which Hopper only emulates; x of 4-bit codes, tiled int4.
 //
 // Codes of activations: y = token_scales (sum - token_zeros row_sums) + bias, where sum runs over
 // scale (code - zero) (activation code). Without token_scales y = sum + bias.

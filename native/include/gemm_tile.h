@@ -2,13 +2,15 @@
 // stage of theirs is one contiguous copy.
 //
 // A tiled matrix [tokens, columns] is a run of k tiles, each [tokens padded to 8][128 bytes]: 64
-// columns of fp16 or 128 of int8, columns padded with zeros to NIBBLE_COLUMN_UNIT. Byte b of a
-// token's 128 lies at b ^ 16 (token mod 8), the 128-byte swizzle of the tensor cores.
+// columns of fp16, 128 of int8 or 256 of int4, columns padded with zeros to NIBBLE_COLUMN_UNIT, or
+// to 256 for int4. Byte b of a token's 128 lies at b ^ 16 (token mod 8), the 128-byte swizzle of the
+// tensor cores.
 // fp16 columns are permuted within each 16: pairs 0 2 4 6 1 3 5 7, so that the four codes of a word
 // of the packed layout, neighbouring columns, are what one lane gives to one product of depth 16.
+// int4 columns lie as in a byte of W4 (packed_layout.h): within each 64, column p in the low half of
+// byte p and column p + 32 in the high one.
 //
-// Kernel gemm_tile: grid (ceil(tokens padded / 64), columns padded / 64 or / 128 for
-// GEMM_TILE_CODES, 1), block (GEMM_TILE_THREADS, 1, 1), no dynamic shared memory. Tokens of the
+// Kernel gemm_tile: grid (ceil(tokens padded / 64), k tiles, 1), block (GEMM_TILE_THREADS, 1, 1), no dynamic shared memory. Tokens of the
 // padding are written as zeros.
 #ifndef NIBBLE_GEMM_TILE_H
 #define NIBBLE_GEMM_TILE_H
@@ -27,6 +29,7 @@
 #define GEMM_TILE_HALVES 0           // fp16 to fp16
 #define GEMM_TILE_CODES 1            // int8 to int8
 #define GEMM_TILE_CODES_TO_HALVES 2  // int8 to fp16
+#define GEMM_TILE_CODES_TO_FOURS 3   // int8, -8 to 7, to int4
 
 struct gemm_tile_args {
   // [tokens, x_stride] fp16 or int8; 16-byte aligned.
@@ -37,7 +40,7 @@ struct gemm_tile_args {
   int64_t x_stride;
   int32_t tokens;
   int32_t columns;
-  // GEMM_TILE_HALVES, GEMM_TILE_CODES or GEMM_TILE_CODES_TO_HALVES.
+  // GEMM_TILE_HALVES, GEMM_TILE_CODES, GEMM_TILE_CODES_TO_HALVES or GEMM_TILE_CODES_TO_FOURS.
   int32_t kind;
   int32_t reserved;
 };

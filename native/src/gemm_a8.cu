@@ -1,7 +1,8 @@
 // See gemm.h. The codes of the weights are the left operand, unpacked in registers while a product
 // is under way. Per channel they stay unsigned, one integer sum runs over all columns, and the
 // zeros are taken off by the tokens' sums. In groups the zero is taken off each code, and an
-// integer sum of a group is added, scaled, to a float.
+// integer sum of a group is added, scaled, to a float. Where there are int4 tensor cores, weights and
+// activations of 4 bits go to them as they are.
 #include "gemm_output.cuh"
 #include "gemm_weights.cuh"
 
@@ -342,6 +343,67 @@ __device__ __forceinline__ void gemm(const gemm_args& args) {
   }
 }
 
+// A stage of tokens has the columns of two loads of weights, whose words are fragments as they
+// stand: a register holds the same columns of the weights and of the tokens.
+template <int kBits, int kTokens>
+__device__ __forceinline__ void gemm_fours(const gemm_args& args) {
+  static_assert(kBits == 4 && kTokens == kStreamTokens, "what int4 tensor cores take");
+  constexpr int kUnits = 2;
+  const int lane = threadIdx.x % 32;
+  const int warp = threadIdx.x / 32;
+  const int warp_token = warp % 2 * kWarpTokens;
+  const int columns = static_cast<int>(nibble_padded_columns(args.columns));
+  const int tiles_deep = (columns + kUnits * kUnitColumns - 1) / (kUnits * kUnitColumns);
+  const int token_tiles = (args.tokens + kTokens - 1) / kTokens;
+  const int tiles = token_tiles * ((args.rows + GEMM_ROWS - 1) / GEMM_ROWS);
+  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+    const int first_token = tile % token_tiles * kTokens;
+    const int first_row =
+        tile / token_tiles * GEMM_ROWS + warp / 2 * kWarpSubtiles * kSubtileRows;
+    int32_t sums[kWarpSubtiles][4 * kWarpBlocks] = {};
+    Stream stream;
+    stream.start(args, first_token, tiles_deep);
+    for (int k = 0; k < tiles_deep; ++k) {
+      Codes<kBits> codes[kWarpSubtiles][kUnits];
+#pragma unroll
+      for (int i = 0; i < kWarpSubtiles; ++i) {
+        const RowTile rows(args, first_row + i * kSubtileRows);
+#pragma unroll
+        for (int u = 0; u < kUnits; ++u) {
+          // Past the last columns the tokens are zeros.
+          const int column = min((k * kUnits + u) * kUnitColumns, columns - kUnitColumns);
+          codes[i][u].load(args, rows, column, lane);
+        }
+      }
+      const uint32_t stage = stream.take(k);
+#pragma unroll
+      for (int s = 0; s < kDepthSteps; ++s) {
+#pragma unroll
+        for (int t = 0; t < kWarpBlocks; t += 2) {
+          uint32_t b[4];
+          Stream::fragments(stage, warp_token + 8 * t, s, lane, b);
+#pragma unroll
+          for (int i = 0; i < kWarpSubtiles; ++i) {
+#pragma unroll
+            for (int h = 0; h < 2; ++h) {
+              auto& d = *reinterpret_cast<int32_t(*)[4]>(&sums[i][4 * (t + h)]);
+              multiply_fours(d, codes[i][s / kUnits].words[s % kUnits], b + 2 * h);
+            }
+          }
+        }
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kWarpSubtiles; ++i) {
+      const int row = first_row + i * kSubtileRows;
+      const int token = first_token + warp_token;
+      const ChannelScales<kBits> scaled(args, row, token, lane);
+      store_tile<4 * kWarpBlocks>(args, [&](int j) { return scaled(j, sums[i][j]); }, row, token,
+                                  lane);
+    }
+  }
+}
+
 template <int kBits, int kTokens>
 __device__ __forceinline__ void gemm_channels(const gemm_args& args) {
   gemm<kBits, kTokens, false>(args);
@@ -382,3 +444,6 @@ GEMM_KERNELS(3)
 GEMM_KERNELS(4)
 GEMM_KERNELS(6)
 GEMM_KERNELS(8)
+#ifndef __CUDA_ARCH_FEAT_SM90_ALL
+GEMM_KERNEL(gemm_w4a4, 128, gemm_fours, 4)
+#endif

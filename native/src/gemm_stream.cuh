@@ -40,6 +40,16 @@ __device__ __forceinline__ void multiply_unsigned(int32_t (&d)[4], const uint32_
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// Of depth 64: unsigned weights and signed tokens of 4 bits.
+__device__ __forceinline__ void multiply_fours(int32_t (&d)[4], const uint32_t* a,
+                                               const uint32_t* b) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k64.row.col.s32.u4.s4.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
 // Stages of tokens of one tile after the other; every thread of the block calls every function.
 struct Stream {
   const uint8_t* x;

@@ -54,6 +54,17 @@ extern "C" __global__ void __launch_bounds__(GEMM_TILE_THREADS)
         static_cast<const int8_t*>(args.x) + token * args.x_stride, first, columns);
     out[0] = reinterpret_cast<const uint4*>(&run)[0];
     out[1] = reinterpret_cast<const uint4*>(&run)[1];
+  } else if (args.kind == GEMM_TILE_CODES_TO_FOURS) {
+    const int first = blockIdx.y * (GEMM_TILE_ROW_BYTES * 2) + part * (kThreadBytes * 2);
+    const auto* x = static_cast<const int8_t*>(args.x) + token * args.x_stride;
+    const auto low = load_run<int8_t, 32>(x, first, columns);
+    const auto high = load_run<int8_t, 32>(x, first + 32, columns);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      reinterpret_cast<uint32_t*>(out)[i] =
+          (reinterpret_cast<const uint32_t*>(&low)[i] & 0x0f0f0f0f) |
+          (reinterpret_cast<const uint32_t*>(&high)[i] & 0x0f0f0f0f) << 4;
+    }
   } else {
     const int first = blockIdx.y * (GEMM_TILE_ROW_BYTES / 2) + part * (kThreadBytes / 2);
     uint32_t pairs[8];

@@ -30,7 +30,8 @@ final class TiledProduct implements TokenProduct {
     tiler = new InputTiler(bench.kernels());
     gemm = new LargeGemm(bench.kernels());
     if (linear.scheme().quantizesActivations()) {
-      coded = new CodedInput(bench, linear, weights, LargeGemm.codeTiles(weights), x, tokens);
+      int bits = linear.scheme().activationBits();
+      coded = new CodedInput(bench, linear, weights, gemm.codeTiles(weights, bits), x, tokens);
       tiled = coded.tiled();
     } else {
       coded = null;

@@ -95,5 +95,14 @@ public class gemm_tile_h extends gemm_tile_h$shared {
     public static int GEMM_TILE_CODES_TO_HALVES() {
         return GEMM_TILE_CODES_TO_HALVES;
     }
+    private static final int GEMM_TILE_CODES_TO_FOURS = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * #define GEMM_TILE_CODES_TO_FOURS 3
+     * }
+     */
+    public static int GEMM_TILE_CODES_TO_FOURS() {
+        return GEMM_TILE_CODES_TO_FOURS;
+    }
 }
 

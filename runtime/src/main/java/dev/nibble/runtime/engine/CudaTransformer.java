@@ -72,7 +72,7 @@ final class CudaTransformer {
   private void prepare(DeviceLinear linear) {
     kernels.gemm().prepare(linear.weights(), InputTiler.Kind.HALVES);
     if (linear.rule() != null) {
-      kernels.gemm().prepare(linear.weights(), LargeGemm.codeTiles(linear.weights()));
+      kernels.gemm().prepare(linear.weights(), inputTiles(linear));
     }
   }
 
@@ -388,10 +388,19 @@ final class CudaTransformer {
   }
 
   private void tileCodes(DeviceLinear linear, int rows) {
-    InputTiler.Kind kind = LargeGemm.codeTiles(linear.weights());
     kernels
         .tiler()
-        .codes(stream, work.codes(linear.columns()), work.tiled(kind, rows, linear.columns()));
+        .codes(
+            stream,
+            work.codes(linear.columns()),
+            work.tiled(inputTiles(linear), rows, linear.columns()));
+  }
+
+  private InputTiler.Kind inputTiles(DeviceLinear linear) {
+    CodeRule rule = linear.rule();
+    return rule == null
+        ? InputTiler.Kind.HALVES
+        : kernels.gemm().codeTiles(linear.weights(), rule.bits());
   }
 
   /**
@@ -401,8 +410,6 @@ final class CudaTransformer {
    */
   private void multiply(
       DeviceLinear linear, MatrixRows x, int rows, Epilogue epilogue, MatrixRows y) {
-    InputTiler.Kind kind =
-        linear.rule() == null ? InputTiler.Kind.HALVES : LargeGemm.codeTiles(linear.weights());
     MatrixRows sums = linear.rowSums();
     kernels
         .gemm()
@@ -410,7 +417,7 @@ final class CudaTransformer {
             stream,
             linear.weights(),
             linear.bias(),
-            work.tiled(kind, rows, linear.columns()),
+            work.tiled(inputTiles(linear), rows, linear.columns()),
             sums == null
                 ? null
                 : new LargeGemm.CodeScales(work.codes(linear.columns()), sums.data()),

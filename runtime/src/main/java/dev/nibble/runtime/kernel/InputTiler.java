@@ -31,16 +31,25 @@ public final class InputTiler {
   /** What is tiled into what. */
   public enum Kind {
     /** fp16 to fp16. */
-    HALVES(Short.BYTES),
+    HALVES(Short.SIZE, gemm_tile_h.GEMM_TILE_HALVES()),
     /** Codes to codes. */
-    CODES(Byte.BYTES),
+    CODES(Byte.SIZE, gemm_tile_h.GEMM_TILE_CODES()),
     /** Codes to fp16. */
-    CODES_TO_HALVES(Short.BYTES);
+    CODES_TO_HALVES(Short.SIZE, gemm_tile_h.GEMM_TILE_CODES_TO_HALVES()),
+    /** Codes of 4 bits to two a byte. */
+    CODES_TO_FOURS(4, gemm_tile_h.GEMM_TILE_CODES_TO_FOURS());
 
-    private final int bytes;
+    private final int tileColumns;
+    private final int number;
 
-    Kind(int bytes) {
-      this.bytes = bytes;
+    Kind(int bits, int number) {
+      tileColumns = gemm_tile_h.GEMM_TILE_ROW_BYTES() * Byte.SIZE / bits;
+      this.number = number;
+    }
+
+    /** The k tiles of so many columns. */
+    private int tiles(int columns) {
+      return Math.toIntExact(Math.ceilDiv(ActivationCodes.codeStride(columns), tileColumns));
     }
   }
 
@@ -69,7 +78,7 @@ public final class InputTiler {
   public static long bytes(Kind kind, int tokens, int columns) {
     int unit = gemm_tile_h.GEMM_TILE_TOKEN_UNIT();
     long padded = Math.ceilDiv(tokens, unit) * (long) unit;
-    return Math.multiplyExact(padded * kind.bytes, ActivationCodes.codeStride(columns));
+    return Math.multiplyExact(padded * gemm_tile_h.GEMM_TILE_ROW_BYTES(), kind.tiles(columns));
   }
 
   /**
@@ -105,21 +114,13 @@ public final class InputTiler {
     gemm_tile_args.x_stride(args, stride);
     gemm_tile_args.tokens(args, tiled.tokens());
     gemm_tile_args.columns(args, tiled.columns());
-    gemm_tile_args.kind(
-        args,
-        switch (tiled.kind()) {
-          case HALVES -> gemm_tile_h.GEMM_TILE_HALVES();
-          case CODES -> gemm_tile_h.GEMM_TILE_CODES();
-          case CODES_TO_HALVES -> gemm_tile_h.GEMM_TILE_CODES_TO_HALVES();
-        });
-    long padded = ActivationCodes.codeStride(tiled.columns());
-    int blockColumns = tiled.kind() == Kind.CODES ? 128 : 64;
+    gemm_tile_args.kind(args, tiled.kind().number);
     kernel.launch(
         stream,
         new LaunchConfig(
             new Dim3(
                 Math.ceilDiv(tiled.tokens(), gemm_tile_h.GEMM_TILE_TOKENS()),
-                Math.toIntExact(padded / blockColumns),
+                tiled.kind().tiles(tiled.columns()),
                 1),
             Dim3.of(gemm_tile_h.GEMM_TILE_THREADS()),
             0,

@@ -18,6 +18,7 @@ import org.jspecify.annotations.Nullable;
 /** Launches the gemm kernels: tiled activations of any number of tokens times weights. */
 public final class LargeGemm {
   private static final int WIDEST_CODES = 65536;
+  private static final int FOUR_BITS = 4;
 
   private final KernelCatalog kernels;
   private final boolean clusters;
@@ -47,20 +48,22 @@ public final class LargeGemm {
   public record CodeScales(ActivationCodes codes, DeviceRange rowSums) {}
 
   /**
-   * Whether codes of activations are multiplied as integers, and not as halves: weights in groups
-   * meet halves, which on an H200 is faster.
+   * What codes of activations are multiplied as. Weights in groups meet halves, which on an H200 is
+   * faster; others integers, of 4 bits if both are and the device has tensor cores for that.
    *
    * @param weights of the product
+   * @param bits of the codes
    * @return how the activations must be tiled
    */
-  public static InputTiler.Kind codeTiles(DeviceWeights weights) {
-    return switch (weights) {
-      case DeviceWeights.Dense _ -> InputTiler.Kind.CODES_TO_HALVES;
-      case DeviceWeights.Packed packed ->
-          packed.columns() > WIDEST_CODES || packed.layout().groupSize() != 0
-              ? InputTiler.Kind.CODES_TO_HALVES
-              : InputTiler.Kind.CODES;
-    };
+  public InputTiler.Kind codeTiles(DeviceWeights weights, int bits) {
+    if (!(weights instanceof DeviceWeights.Packed packed)
+        || packed.columns() > WIDEST_CODES
+        || isGrouped(packed)) {
+      return InputTiler.Kind.CODES_TO_HALVES;
+    }
+    return bits == FOUR_BITS && packed.layout().bits() == FOUR_BITS && !clusters
+        ? InputTiler.Kind.CODES_TO_FOURS
+        : InputTiler.Kind.CODES;
   }
 
   /**
@@ -161,7 +164,11 @@ public final class LargeGemm {
 
   private Kernel kernel(DeviceWeights weights, InputTiler.Kind kind, int tile) {
     String input =
-        kind != InputTiler.Kind.CODES ? "a16_" : isGrouped(weights) ? "a8_groups_" : "a8_";
+        switch (kind) {
+          case HALVES, CODES_TO_HALVES -> "a16_";
+          case CODES -> isGrouped(weights) ? "a8_groups_" : "a8_";
+          case CODES_TO_FOURS -> "a4_";
+        };
     String name =
         switch (weights) {
           case DeviceWeights.Packed packed -> "gemm_w" + packed.layout().bits() + input + tile;
@@ -171,8 +178,7 @@ public final class LargeGemm {
     return loaded.computeIfAbsent(
         name,
         _ -> {
-          Kernel kernel =
-              kernels.kernel(kind == InputTiler.Kind.CODES ? "gemm_a8" : "gemm_a16", name);
+          Kernel kernel = kernels.kernel(input.equals("a16_") ? "gemm_a16" : "gemm_a8", name);
           kernel.allowSharedBytes(sharedBytes(tile));
           return kernel;
         });

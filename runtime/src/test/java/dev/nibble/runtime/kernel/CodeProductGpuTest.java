@@ -16,6 +16,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** gemm and skinny with codes of activations; gemm as integers and as halves. */
 @KernelTest
@@ -121,6 +122,35 @@ class CodeProductGpuTest {
     DeviceRange sums = gpu.floats(weights.rowSums());
     check(weights, codes, sums, InputTiler.Kind.CODES, tokens, expected, form + " " + rows);
     weights.free(gpu);
+  }
+
+  /** As the engine tiles them: for int4 tensor cores where there are some. */
+  @ParameterizedTest
+  @ValueSource(strings = {"W4A16", "W4A16sym"})
+  void fourBitsTimesFourBits(String form) {
+    Random random = GpuFixture.random();
+    for (int[] shape : gpu.isTraced() ? TRACED_SHAPES : SHAPES) {
+      TestWeights weights = TestWeights.packed(gpu, random, form, shape[0], shape[1]);
+      DeviceRange sums = gpu.floats(weights.rowSums());
+      for (Range range : new Range[] {Range.ASYMMETRIC, Range.SYMMETRIC}) {
+        int[] counts = gpu.isTraced() ? TRACED_TOKENS : TOKENS;
+        int most = counts[counts.length - 1];
+        float[] x = GpuFixture.halfGaussian(random, most * shape[1]);
+        float[] y =
+            weights.product(
+                x, new QuantizedActivations(4, range == Range.SYMMETRIC, most, shape[1], shape[1]));
+        ActivationCodes codes = TestCodes.room(gpu, most, shape[1], shape[1]);
+        TestCodes.Rule rule = TestCodes.Rule.of(random, 4, range, shape[1], 0);
+        quantizer.quantize(gpu.stream(), gpu.halfRows(x, shape[1]), most, rule.upload(gpu), codes);
+        InputTiler.Kind kind = gemm.codeTiles(weights.device(), 4);
+        for (int tokens : counts) {
+          String what = form + " " + Arrays.toString(shape) + ", tokens " + tokens + ", " + kind;
+          check(weights, codes, sums, kind, tokens, Arrays.copyOf(y, tokens * shape[0]), what);
+        }
+        gpu.free(codes.codes());
+      }
+      weights.free(gpu);
+    }
   }
 
   /** The integer kernels for groups have no zeros at 8 bits. */
