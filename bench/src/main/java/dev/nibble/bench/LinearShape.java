@@ -24,6 +24,7 @@ public record LinearShape(int rows, int columns) {
       case "llama-2-7b/o" -> new LinearShape(4096, 4096);
       case "llama-2-7b/gate_up" -> new LinearShape(22016, 4096);
       case "llama-2-7b/down" -> new LinearShape(4096, 11008);
+      case "llama-2-7b/head" -> new LinearShape(32000, 4096);
       case "llama-2-70b/o" -> new LinearShape(8192, 8192);
       case "llama-2-70b/gate" -> new LinearShape(28672, 8192);
       default -> ofSize(name);

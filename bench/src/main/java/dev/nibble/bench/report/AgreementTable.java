@@ -2,8 +2,8 @@ package dev.nibble.bench.report;
 
 import dev.nibble.bench.result.Agreement;
 import dev.nibble.bench.result.Measurement;
-import dev.nibble.bench.result.Measurement.Kind;
 import dev.nibble.bench.result.Measurement.Origin;
+import dev.nibble.bench.result.Reproducibility;
 import dev.nibble.bench.result.ResultFile;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -17,12 +17,8 @@ import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Stream;
 
-/** Two runs, kind by kind: of one commit where a folder of results has such, else the nearest. */
+/** Two runs, sort by sort: of one commit where a folder of results has such, else the nearest. */
 final class AgreementTable {
-  private static final Agreement.Slack SLACK =
-      new Agreement.Slack(
-          Double.parseDouble(Agree.DEVICE) / 100, Double.parseDouble(Agree.HOST) / 100);
-
   private AgreementTable() {}
 
   private record Pair(Set<String> commits, Agreement found) {
@@ -47,7 +43,7 @@ final class AgreementTable {
       for (int b = a + 1; b < runs.size(); b++) {
         Set<String> commits = commits(runs.get(a));
         commits.addAll(commits(runs.get(b)));
-        pairs.add(new Pair(commits, Agreement.of(runs.get(a), runs.get(b), SLACK)));
+        pairs.add(new Pair(commits, Agreement.of(runs.get(a), runs.get(b))));
       }
     }
     return pairs.stream()
@@ -66,37 +62,38 @@ final class AgreementTable {
   }
 
   private static String markdown(Pair pair) {
-    Agreement found = pair.found;
+    return "Of " + String.join(" and ", pair.commits) + ":\n\n" + markdown(pair.found);
+  }
+
+  /** A comparison, a row for each sort of figures. */
+  static String markdown(Agreement found) {
     StringBuilder text = new StringBuilder();
-    text.append("Of ").append(String.join(" and ", pair.commits)).append(":\n\n");
-    text.append("| kind | figures | spreads meet | at most ")
-        .append(Agree.DEVICE)
-        .append(" % apart (calls, CPU: ")
-        .append(Agree.HOST)
-        .append(" %; bytes: 5 %) | further | medians differ by, median | most |\n")
-        .append("|---|---|---|---|---|---|---|\n");
-    for (Kind kind : Kind.values()) {
+    text.append("| figures | how many | expected beyond least and most | as expected | elsewhere")
+        .append(" | medians differ by, median | most |\n|---|---|---|---|---|---|---|\n");
+    for (Reproducibility sort : Reproducibility.values()) {
       row(
           text,
-          kind.name().toLowerCase(Locale.ROOT),
-          found.only(figure -> figure.first().kind() == kind));
+          sort.label(),
+          String.format(Locale.ROOT, "%.2g %%", 100 * sort.share()),
+          found.only(pair -> Reproducibility.of(pair.first()) == sort));
     }
-    row(text, "all", found);
+    row(text, "all", "", found);
     return text.toString();
   }
 
-  private static void row(StringBuilder text, String name, Agreement found) {
+  private static void row(StringBuilder text, String name, String share, Agreement found) {
     int figures = found.pairs().size();
     if (figures > 0) {
+      int apart = found.apart().size();
       text.append(
           String.format(
               Locale.ROOT,
-              "| %s | %d | %d | %d | %d | %.1f %% | %.1f %% |%n",
+              "| %s | %d | %s | %d | %d | %.1f %% | %.1f %% |%n",
               name,
               figures,
-              found.meeting(),
-              figures - found.meeting() - found.apart().size(),
-              found.apart().size(),
+              share,
+              figures - apart,
+              apart,
               100 * found.medianChange(),
               100 * found.mostChange()));
     }

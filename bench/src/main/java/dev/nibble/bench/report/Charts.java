@@ -17,9 +17,11 @@ import org.knowm.xchart.XYChart;
 
 /** The charts of a device; those there are no figures for are left out. */
 final class Charts {
-  private static final String BASE_MODEL = "llama-2-7b";
-  private static final String BASE_SCHEME = "W4A16g128";
-  private static final String BASE_DEPTH = "512";
+  /** Most figures are of this point, or vary one thing of it. */
+  static final String BASE_MODEL = "llama-2-7b";
+
+  static final String BASE_SCHEME = "W4A16g128";
+  static final String BASE_DEPTH = "512";
   private static final String LONG_CONTEXT = "8192";
 
   private Charts() {}

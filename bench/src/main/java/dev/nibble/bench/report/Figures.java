@@ -5,7 +5,9 @@ import dev.nibble.bench.result.Measurement;
 import dev.nibble.bench.result.Measurement.Kind;
 import dev.nibble.bench.result.Measurement.Origin;
 import java.util.Collection;
+import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.function.Predicate;
 
@@ -34,6 +36,41 @@ record Figures(String device, List<Measurement> all, Ceilings ceilings) {
         .filter(m -> m.origin() == Origin.MEASURED || m.origin() == Origin.COMPUTED)
         .filter(wanted)
         .toList();
+  }
+
+  /** The latest of those wanted. */
+  Optional<Measurement> latest(Predicate<Measurement> wanted) {
+    return latest(all, wanted);
+  }
+
+  static Optional<Measurement> latest(List<Measurement> figures, Predicate<Measurement> wanted) {
+    return figures.stream()
+        .filter(wanted)
+        .max(Comparator.comparing((Measurement m) -> m.run().time()));
+  }
+
+  /** A product of some tokens, of our kernel alone. */
+  Optional<Measurement> product(String shape, String tokens, String scheme) {
+    return latest(m -> isProduct(m, shape, tokens, scheme) && m.origin() == Origin.MEASURED);
+  }
+
+  /** The same product by cuBLASLt. */
+  Optional<Measurement> libraryProduct(String shape, String tokens, String scheme) {
+    return latest(
+        m -> isProduct(m, shape, tokens, scheme) && m.parameter("program").startsWith("cuBLASLt"));
+  }
+
+  private static boolean isProduct(Measurement m, String shape, String tokens, String scheme) {
+    return m.kind() == Kind.KERNEL
+        && m.parameter("shape").equals(shape)
+        && m.parameter("tokens").equals(tokens)
+        && m.parameter("scheme").equals(scheme)
+        && m.parameter("with").isEmpty();
+  }
+
+  /** The share of the ceiling that binds, empty where that is not known. */
+  String percent(Measurement m) {
+    return ceilings.share(m).map(s -> MarkdownTable.percent(s.of())).orElse("");
   }
 
   OptionalDouble ceiling(String name) {

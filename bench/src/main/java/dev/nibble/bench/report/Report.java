@@ -46,8 +46,9 @@ public final class Report implements Runnable {
   @Option(
       names = "--tables",
       paramLabel = "FILE",
-      description = "The text whose tables are filled. Default: README.md.")
-  private Path tables = SourceTree.file("README.md");
+      description = "A text whose tables are filled. Default: README.md and bench/RESULTS.md.")
+  private List<Path> tables =
+      List.of(SourceTree.file("README.md"), SourceTree.file("bench/RESULTS.md"));
 
   /** For the command line. */
   public Report() {}
@@ -57,7 +58,10 @@ public final class Report implements Runnable {
     try {
       List<Measurement> latest = ResultFile.latest(results);
       draw(latest, charts, page);
-      fill(latest, charts, AgreementTable.markdown(results), tables);
+      Optional<String> agreement = AgreementTable.markdown(results);
+      for (Path text : tables) {
+        fill(latest, charts, agreement, text);
+      }
     } catch (IOException e) {
       throw new UncheckedIOException(e.getMessage(), e);
     }

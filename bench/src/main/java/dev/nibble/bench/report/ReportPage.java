@@ -3,6 +3,9 @@ package dev.nibble.bench.report;
 import dev.nibble.bench.result.Ceilings;
 import dev.nibble.bench.result.Measurement;
 import dev.nibble.bench.result.Measurement.Kind;
+import dev.nibble.bench.result.Measurement.Origin;
+import dev.nibble.bench.result.Measurement.Spread;
+import dev.nibble.bench.result.Reproducibility;
 import java.util.Base64;
 import java.util.List;
 import java.util.Locale;
@@ -30,7 +33,8 @@ final class ReportPage {
         .append("<title>Nibble, measured</title><style>\n")
         .append(STYLE)
         .append("</style></head><body>\n<h1>Nibble, measured</h1>\n")
-        .append("<p>Medians, with least and most of the samples. A share is of the device's own")
+        .append("<p>Medians, with least and most of the samples, and where")
+        .append(" another run's median is expected. A share is of the device's own")
         .append(" ceiling, measured by the same suite.</p>\n");
     devices.forEach((figures, charts) -> device(page, figures, charts, all));
     MemoryTable.html(all).ifPresent(page::append);
@@ -68,7 +72,8 @@ final class ReportPage {
         .append(", ")
         .append(rows.size())
         .append(" figures</summary>\n<table><tr><th>what<th>parameters<th>median<th>least")
-        .append("<th>most<th>of<th>unit<th>share<th>origin<th>commit, time, driver, clocks</tr>\n");
+        .append(
+            "<th>most<th>of<th>another run<th>unit<th>share<th>origin<th>commit, time, driver, clocks</tr>\n");
     for (Measurement row : rows) {
       page.append("<tr>");
       cell(page, row.name());
@@ -77,6 +82,7 @@ final class ReportPage {
       number(page, row.value().min());
       number(page, row.value().max());
       number(page, row.value().samples());
+      cell(page, anotherRun(row));
       cell(page, row.unit());
       cell(
           page,
@@ -92,6 +98,15 @@ final class ReportPage {
           .append("</td></tr>\n");
     }
     page.append("</table></details>\n");
+  }
+
+  /** Where its median is expected; nothing of what no run measures. */
+  private static String anotherRun(Measurement row) {
+    if (row.origin() == Origin.COMPUTED || row.origin() == Origin.PUBLISHED) {
+      return "";
+    }
+    Spread range = Reproducibility.range(row);
+    return number(range.min()) + " to " + number(range.max());
   }
 
   static String parameters(Measurement row) {
@@ -120,12 +135,13 @@ final class ReportPage {
   }
 
   static void number(StringBuilder page, double value) {
-    double magnitude = Math.abs(value);
-    String text =
-        value == Math.rint(value) || magnitude >= 1000
-            ? String.format(Locale.ROOT, "%,.0f", value)
-            : String.format(Locale.ROOT, "%.4g", value);
-    page.append("<td class=\"n\">").append(text).append("</td>");
+    page.append("<td class=\"n\">").append(number(value)).append("</td>");
+  }
+
+  private static String number(double value) {
+    return value == Math.rint(value) || Math.abs(value) >= 1000
+        ? String.format(Locale.ROOT, "%,.0f", value)
+        : String.format(Locale.ROOT, "%.4g", value);
   }
 
   static String escaped(String text) {

@@ -1,6 +1,5 @@
 package dev.nibble.bench.result;
 
-import dev.nibble.bench.result.Measurement.Kind;
 import dev.nibble.bench.result.Measurement.Origin;
 import dev.nibble.bench.result.Measurement.Spread;
 import java.util.ArrayList;
@@ -12,34 +11,18 @@ import java.util.Map;
 import java.util.function.Predicate;
 
 /**
- * Whether two runs found the same.
+ * Whether a run found what an earlier one led to expect.
  *
  * @param pairs figures that both have
- * @param apart those whose spreads lie further apart than allowed
  * @param onlyFirst how many the first run alone has
  * @param onlySecond how many the second run alone has
  */
-public record Agreement(List<Pair> pairs, List<Pair> apart, int onlyFirst, int onlySecond) {
-  /** What figures of one sample, such as bytes, may differ by: they show no spread. */
-  private static final double SINGLE = 0.05;
-
-  /**
-   * How far apart the spreads of two runs may lie, as shares of the figure: a run shows what
-   * differs within one machine, not what differs between two.
-   *
-   * @param device of a GPU's figures
-   * @param host of a CPU's, and of calls from it
-   */
-  public record Slack(double device, double host) {
-    /** None: the spreads themselves have to meet. */
-    public static final Slack NONE = new Slack(0, 0);
-  }
-
+public record Agreement(List<Pair> pairs, int onlyFirst, int onlySecond) {
   /**
    * A figure twice.
    *
    * @param first in the one run
-   * @param second in the other
+   * @param second in the other, later or elsewhere
    */
   public record Pair(Measurement first, Measurement second) {
     /**
@@ -54,37 +37,24 @@ public record Agreement(List<Pair> pairs, List<Pair> apart, int onlyFirst, int o
     }
 
     /**
-     * What lies between the two spreads.
+     * Whether the second run's median lies where the first's figure says that another run's will.
      *
-     * @return share of the figure, 0 if they meet
+     * @return whether it does
      */
-    public double gap() {
-      Spread a = first.value();
-      Spread b = second.value();
-      double gap = Math.max(a.min() - b.max(), b.min() - a.max());
-      return gap <= 0 ? 0 : gap / Math.max(Math.abs(a.median()), Math.abs(b.median()));
+    public boolean agrees() {
+      Spread expected = Reproducibility.range(first);
+      double found = second.value().median();
+      return expected.min() <= found && found <= expected.max();
     }
 
     /**
-     * How wide the wider spread is: what is wide meets easily.
+     * How far apart the first run's own samples lie: what is wide agrees easily.
      *
      * @return share of the figure
      */
     public double width() {
-      return Math.max(width(first.value()), width(second.value()));
-    }
-
-    private static double width(Spread spread) {
-      return spread.max() == spread.min()
-          ? 0
-          : (spread.max() - spread.min()) / Math.abs(spread.median());
-    }
-
-    private boolean meets(Slack slack) {
-      boolean single = first.value().samples() == 1 || second.value().samples() == 1;
-      boolean host = first.kind() == Kind.CALL || first.machine().driver().isEmpty();
-      double allowed = host ? slack.host : slack.device;
-      return gap() <= Math.max(allowed, single ? SINGLE : 0);
+      Spread own = first.value();
+      return own.max() == own.min() ? 0 : (own.max() - own.min()) / Math.abs(own.median());
     }
   }
 
@@ -93,11 +63,9 @@ public record Agreement(List<Pair> pairs, List<Pair> apart, int onlyFirst, int o
    *
    * @param first run
    * @param second run
-   * @param slack that is allowed
    * @return the comparison
    */
-  public static Agreement of(
-      Collection<Measurement> first, Collection<Measurement> second, Slack slack) {
+  public static Agreement of(Collection<Measurement> first, Collection<Measurement> second) {
     Map<String, Measurement> before = bySubject(first);
     Map<String, Measurement> after = bySubject(second);
     List<Pair> pairs = new ArrayList<>();
@@ -107,12 +75,16 @@ public record Agreement(List<Pair> pairs, List<Pair> apart, int onlyFirst, int o
         pairs.add(new Pair(measurement, again));
       }
     });
-    return of(pairs, slack, before.size() - pairs.size(), after.size() - pairs.size());
+    return new Agreement(
+        List.copyOf(pairs), before.size() - pairs.size(), after.size() - pairs.size());
   }
 
-  private static Agreement of(List<Pair> pairs, Slack slack, int onlyFirst, int onlySecond) {
-    List<Pair> apart = pairs.stream().filter(pair -> !pair.meets(slack)).toList();
-    return new Agreement(List.copyOf(pairs), apart, onlyFirst, onlySecond);
+  private static Map<String, Measurement> bySubject(Collection<Measurement> measurements) {
+    Map<String, Measurement> latest = new LinkedHashMap<>();
+    measurements.stream()
+        .filter(m -> m.origin() == Origin.MEASURED || m.origin() == Origin.IMPORTED)
+        .forEach(m -> latest.put(m.subject(), m));
+    return latest;
   }
 
   /**
@@ -122,25 +94,16 @@ public record Agreement(List<Pair> pairs, List<Pair> apart, int onlyFirst, int o
    * @return the same for these alone
    */
   public Agreement only(Predicate<Pair> wanted) {
-    return new Agreement(
-        pairs.stream().filter(wanted).toList(), apart.stream().filter(wanted).toList(), 0, 0);
+    return new Agreement(pairs.stream().filter(wanted).toList(), 0, 0);
   }
 
   /**
-   * Figures whose spreads themselves meet.
+   * Figures that the second run found elsewhere than expected.
    *
-   * @return how many
+   * @return these
    */
-  public long meeting() {
-    return pairs.stream().filter(pair -> pair.gap() == 0).count();
-  }
-
-  private static Map<String, Measurement> bySubject(Collection<Measurement> measurements) {
-    Map<String, Measurement> latest = new LinkedHashMap<>();
-    measurements.stream()
-        .filter(m -> m.origin() == Origin.MEASURED || m.origin() == Origin.IMPORTED)
-        .forEach(m -> latest.put(m.subject(), m));
-    return latest;
+  public List<Pair> apart() {
+    return pairs.stream().filter(pair -> !pair.agrees()).toList();
   }
 
   /**

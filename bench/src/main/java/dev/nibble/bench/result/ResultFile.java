@@ -31,8 +31,9 @@ import java.util.Map;
 import java.util.stream.Stream;
 
 /**
- * A file of measurements, a line of JSON each. A line leaves out the machine, and of the run the
- * commit, command and time, where these are the same as in the line before. Not thread-safe.
+ * A file of measurements, a line of JSON each. A line that names a machine stands for itself; one
+ * that does not has from the line before what it leaves out of machine, clocks, origin and run. Not
+ * thread-safe.
  */
 public final class ResultFile {
   private static final ObjectMapper JSON =
@@ -42,8 +43,10 @@ public final class ResultFile {
           .build();
 
   private static final String MACHINE = "machine";
+  private static final String CLOCKS = "clocks";
   private static final String RUN = "run";
-  private static final List<String> RUN_FIELDS = List.of("commit", "command", "time");
+  private static final List<String> SHARED = List.of(MACHINE, CLOCKS, "origin");
+  private static final List<String> SHARED_OF_RUN = List.of("commit", "command", "time", "step");
 
   /** Times and speeds have six digits of meaning at the most; bytes are whole, and stay so. */
   private static final class Digits extends StdScalarSerializer<Double> {
@@ -99,12 +102,10 @@ public final class ResultFile {
   private Measurement parse(String line, int number, List<Measurement> before) throws IOException {
     try {
       JsonNode row = JSON.readTree(line);
-      if (row instanceof ObjectNode fields && !before.isEmpty()) {
+      if (row instanceof ObjectNode fields && !row.has(MACHINE) && !before.isEmpty()) {
         ObjectNode last = JSON.valueToTree(before.getLast());
-        fill(fields, last, List.of(MACHINE));
-        if (fields.path(RUN) instanceof ObjectNode run) {
-          fill(run, last.path(RUN), RUN_FIELDS);
-        }
+        fill(fields, last, SHARED);
+        fill(fields.withObjectProperty(RUN), last.path(RUN), SHARED_OF_RUN);
       }
       if (!row.has(MACHINE)) {
         throw new IOException(path + ", line " + number + ": not a measurement: no machine");
@@ -144,12 +145,8 @@ public final class ResultFile {
     StringBuilder lines = new StringBuilder();
     JsonNode before = JSON.createObjectNode();
     for (Measurement measurement : measurements) {
-      ObjectNode whole = withoutUnknowns(measurement);
-      ObjectNode row = whole.deepCopy();
-      shorten(row, before, List.of(MACHINE));
-      if (row.path(RUN) instanceof ObjectNode run) {
-        shorten(run, before.path(RUN), RUN_FIELDS);
-      }
+      ObjectNode whole = JSON.valueToTree(measurement);
+      ObjectNode row = shortened(measurement, whole, before);
       lines.append(JSON.writeValueAsString(row)).append('\n');
       before = whole;
     }
@@ -205,13 +202,19 @@ public final class ResultFile {
         .toList();
   }
 
-  private static ObjectNode withoutUnknowns(Measurement measurement) {
-    ObjectNode row = JSON.valueToTree(measurement);
+  private static ObjectNode shortened(Measurement measurement, ObjectNode whole, JsonNode before) {
+    ObjectNode row = whole.deepCopy();
     if (measurement.work().equals(Work.NONE)) {
       row.remove("work");
     }
-    if (measurement.clocks().equals(Clocks.UNKNOWN)) {
-      row.remove("clocks");
+    if (whole.path(MACHINE).equals(before.path(MACHINE))) {
+      shorten(row, before, SHARED);
+      shorten(row.withObjectProperty(RUN), before.path(RUN), SHARED_OF_RUN);
+      if (row.path(RUN).isEmpty()) {
+        row.remove(RUN);
+      }
+    } else if (measurement.clocks().equals(Clocks.UNKNOWN)) {
+      row.remove(CLOCKS);
     }
     return row;
   }

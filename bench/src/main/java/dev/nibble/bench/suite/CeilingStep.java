@@ -25,9 +25,10 @@ import java.util.Random;
 import java.util.SplittableRandom;
 
 /**
- * What the GPU itself can do, timed with events: a plain read of memory, a copy, and what a kernel
- * that does nothing takes in a graph; where cuBLASLt is installed, the most that its products of
- * halves and of bytes reach, of some shapes and all algorithms that it advises.
+ * What the GPU itself can do, timed with events: a plain read of memory, a copy, a copy from the
+ * host, and what a kernel that does nothing takes in a graph; where cuBLASLt is installed, the most
+ * that its products of halves and of bytes reach, of some shapes and all algorithms that it
+ * advises.
  *
  * @param megabytes that are read and copied at once; many times the cache
  * @param samples of each
@@ -39,6 +40,7 @@ record CeilingStep(int megabytes, int samples) implements Step {
   private static final int WARM_UPS = 100;
 
   private static final int NODES = 1000;
+  private static final long UPLOAD_MEGABYTES = 256;
 
   /** Tokens, rows and columns of products. */
   private static final int[][] PRODUCTS = {
@@ -91,6 +93,7 @@ record CeilingStep(int megabytes, int samples) implements Step {
       found.add(ceiling(session, Ceilings.READ, "GB/s", rate(read, bytes)));
       found.add(ceiling(session, "copy", "GB/s", rate(copy, bytes)));
       found.add(ceiling(session, "graph_node", "us", nodes.times(1e3 / NODES)));
+      found.add(ceiling(session, "upload", "GB/s", upload(device, stream, data)));
       Optional<CublasLt> library = CublasLt.open(device);
       if (library.isPresent()) {
         randomize(device, stream, data);
@@ -101,6 +104,15 @@ record CeilingStep(int megabytes, int samples) implements Step {
         }
       }
       return found;
+    }
+  }
+
+  /** From pinned memory of the host. */
+  private Spread upload(Device device, Stream stream, DeviceBuffer data) {
+    long bytes = UPLOAD_MEGABYTES * MEGA;
+    try (PinnedBuffer host = device.allocatePinned(bytes)) {
+      Runnable once = () -> data.upload(stream, 0, host, 0, bytes);
+      return perSecond(time(device, stream, once, SAMPLES_OF_CHOICE, samples), bytes / 1e9);
     }
   }
 

@@ -2,13 +2,17 @@ package dev.nibble.bench.suite;
 
 import dev.nibble.bench.result.Ceilings;
 import dev.nibble.bench.result.Measurement;
+import dev.nibble.bench.result.Reproducibility;
 import java.util.Locale;
 
 /** A measurement for people. */
 final class Line {
   private Line() {}
 
-  /** Value, spread, and share of the ceiling where there is one. */
+  /**
+   * Value, spread, where another run's median is expected, and share of the ceiling where there is
+   * one.
+   */
   static String of(Measurement measurement, Ceilings ceilings) {
     Measurement.Spread value = measurement.value();
     String parameters = measurement.parameters().isEmpty() ? "" : " " + measurement.parameters();
@@ -17,9 +21,10 @@ final class Line {
             .share(measurement)
             .map(s -> String.format(Locale.ROOT, ", %.0f %% of %s", 100 * s.of(), s.ceiling()))
             .orElse("");
+    Measurement.Spread range = Reproducibility.range(measurement);
     return String.format(
         Locale.ROOT,
-        "%s%s: %s %s (%s to %s of %d)%s",
+        "%s%s: %s %s (%s to %s of %d; another run %s to %s)%s",
         measurement.name(),
         parameters,
         number(value.median()),
@@ -27,6 +32,8 @@ final class Line {
         number(value.min()),
         number(value.max()),
         value.samples(),
+        number(range.min()),
+        number(range.max()),
         share);
   }
 

@@ -19,6 +19,7 @@ import java.util.List;
   @JsonSubTypes.Type(value = LayoutStep.class, name = "layouts"),
   @JsonSubTypes.Type(value = MemoryStep.class, name = "memory"),
   @JsonSubTypes.Type(value = EngineMemoryStep.class, name = "engine-memory"),
+  @JsonSubTypes.Type(value = LoadStep.class, name = "load"),
   @JsonSubTypes.Type(value = PeerStep.class, name = "peer"),
 })
 sealed interface Step
@@ -32,6 +33,7 @@ sealed interface Step
         LayoutStep,
         MemoryStep,
         EngineMemoryStep,
+        LoadStep,
         PeerStep {
   /** What is said while it runs. */
   String title();

@@ -141,19 +141,21 @@ class ResultFileTest {
             ofStep(4, "aa#1", "abc"),
             ofStep(5, "bb#1", "abc"),
             ofStep(6, "cc#1", "abd"),
-            gemv(7, "2026-01-02"));
+            ofStep(7, "cc#1", "abd"),
+            gemv(8, "2026-01-02"));
     new ResultFile(path).append(rows);
     List<String> lines = Files.readString(path).lines().toList();
     assertTrue(lines.get(0).contains("580") && lines.get(0).contains("2026-01-01"), lines.get(0));
     assertTrue(lines.get(1).endsWith("\"run\":{\"step\":\"bb#1\"}}"), lines.get(1));
     assertFalse(lines.get(1).contains("machine"), lines.get(1));
     assertTrue(lines.get(2).contains("abd") && !lines.get(2).contains("time"), lines.get(2));
+    assertTrue(lines.get(3).endsWith("\"operations\":33554432}}"), lines.get(3));
     assertEquals(rows, new ResultFile(path).read());
     // Another process begins with all of it.
     new ResultFile(path).append(List.of(ofStep(8, "dd#1", "abc")));
     assertTrue(Files.readString(path).lines().toList().getLast().contains("580"));
-    assertEquals(5, new ResultFile(path).read().size());
-    new ResultFile(path).poolRounds();
+    assertEquals(6, new ResultFile(path).read().size());
+    new ResultFile(path).poolRounds(); // of step cc two
     assertEquals(5, new ResultFile(path).read().size());
     assertEquals(1, Files.readString(path).split("580", -1).length - 1);
 
@@ -176,10 +178,12 @@ class ResultFileTest {
             Work.NONE,
             m.origin(),
             new Context(m.machine(), Clocks.UNKNOWN, m.run()));
-    new ResultFile(path).append(List.of(bare));
-    String line = Files.readString(path);
-    assertFalse(line.contains("work") || line.contains("clocks"), line);
-    assertEquals(List.of(bare), new ResultFile(path).read());
+    new ResultFile(path).append(List.of(bare, bare));
+    String lines = Files.readString(path);
+    assertFalse(lines.contains("work") || lines.contains("clocks"), lines);
+    // After clocks that are known it has to be told.
+    new ResultFile(path).append(List.of(m, bare, m));
+    assertEquals(List.of(bare, bare, m, bare, m), new ResultFile(path).read());
   }
 
   @Test

@@ -1,7 +1,6 @@
 package dev.nibble.runtime.cli;
 
 import java.util.Arrays;
-import java.util.OptionalLong;
 import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 
@@ -12,10 +11,10 @@ import java.util.stream.IntStream;
  * @param nanos time of each run
  * @param callNanos time of each prefill, which is that to a sequence's first token, or of each
  *     decode step, in which every sequence gets a token
- * @param waitedNanos time that all decode steps together waited for a device
+ * @param waitedNanos time that the decode steps of each run together waited for a device
  */
 @SuppressWarnings("ArrayRecordComponent") // samples, never compared
-record BenchResult(BenchTest test, long[] nanos, long[] callNanos, long waitedNanos) {
+record BenchResult(BenchTest test, long[] nanos, long[] callNanos, long[] waitedNanos) {
   /** Speed of each run, in tokens a second. */
   double[] speeds() {
     return Arrays.stream(nanos).mapToDouble(n -> test.tokens() * 1e9 / n).toArray();
@@ -40,11 +39,15 @@ record BenchResult(BenchTest test, long[] nanos, long[] callNanos, long waitedNa
     return values[Math.max(0, (int) Math.ceil(share * values.length) - 1)];
   }
 
-  /** What a decode step costs the host besides waiting; empty if it waits for no device. */
-  OptionalLong hostNanos() {
-    return waitedNanos == 0
-        ? OptionalLong.empty()
-        : OptionalLong.of((Arrays.stream(callNanos).sum() - waitedNanos) / callNanos.length);
+  /**
+   * What a decode step of each run costs the host besides waiting; none if no device is waited for.
+   */
+  long[] hostNanos() {
+    int calls = callNanos.length / nanos.length;
+    return IntStream.range(0, nanos.length)
+        .filter(run -> waitedNanos[run] > 0)
+        .mapToLong(run -> (nanos[run] - waitedNanos[run]) / calls)
+        .toArray();
   }
 
   double meanNanos() {

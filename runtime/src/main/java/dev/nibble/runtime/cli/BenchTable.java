@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.stream.Collectors;
+import java.util.stream.LongStream;
 
 /**
  * Results with llama-bench's columns, so that they can stand beside its rows.
@@ -87,8 +88,8 @@ record BenchTable(
         "ms: of a prefill, which is the time to the first token, or of a decode step%s.%n"
             + "memory: %s planned on %s%s, %s resident on the host at most.%n",
         results.stream()
-            .flatMapToLong(result -> result.hostNanos().stream())
-            .mapToObj(nanos -> String.format(Locale.ROOT, "%.1f us", nanos / 1e3))
+            .flatMap(result -> LongStream.of(result.hostNanos()).average().stream().boxed())
+            .map(nanos -> String.format(Locale.ROOT, "%.1f us", nanos / 1e3))
             .collect(Collectors.collectingAndThen(Collectors.joining(", "), BenchTable::hostNote)),
         Quantities.bytes(memory.totalBytes()),
         backend,
@@ -144,7 +145,9 @@ record BenchTable(
         fields.put("first_token_ns", result.percentileNanos(0.5));
       } else {
         fields.put("read_bytes", readBytes(result.test()));
-        result.hostNanos().ifPresent(nanos -> fields.put("host_ns", nanos));
+        LongStream.of(result.hostNanos())
+            .average()
+            .ifPresent(nanos -> fields.put("host_ns", Math.round(nanos)));
       }
       fields.put("weight_bytes", memory.weightBytes());
       fields.put("planned_bytes", memory.totalBytes());
@@ -160,6 +163,9 @@ record BenchTable(
       fields.put("samples_p50_ns", result.percentilesNanos(0.5));
       fields.put("samples_p95_ns", result.percentilesNanos(0.95));
       fields.put("samples_p99_ns", result.percentilesNanos(0.99));
+      if (result.hostNanos().length > 0) {
+        fields.put("samples_host_ns", result.hostNanos());
+      }
       records.add(fields);
     }
     return records;

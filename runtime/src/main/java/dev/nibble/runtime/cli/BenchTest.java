@@ -64,11 +64,13 @@ record BenchTest(int promptTokens, int generatedTokens, int depth, int batch) {
       } while (System.nanoTime() - warmUpEnd < 0);
       long[] nanos = new long[repetitions];
       long[] callNanos = new long[Math.multiplyExact(repetitions, calls())];
-      long waited = engine.waitedNanos();
+      long[] waited = new long[repetitions];
       for (int i = 0; i < repetitions; i++) {
+        long before = engine.waitedNanos();
         nanos[i] = once(engine, sequences, prompt, tokens, callNanos, i * calls());
+        waited[i] = engine.waitedNanos() - before;
       }
-      return new BenchResult(this, nanos, callNanos, engine.waitedNanos() - waited);
+      return new BenchResult(this, nanos, callNanos, waited);
     } finally {
       for (Sequence sequence : sequences) {
         if (sequence != null) {

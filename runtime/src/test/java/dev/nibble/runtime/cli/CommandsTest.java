@@ -247,7 +247,7 @@ class CommandsTest {
             new BenchTest(0, 10, 4, 3),
             new long[] {3_000, 9_000},
             LongStream.rangeClosed(1, 20).map(i -> (i * 8 % 21) * 1_000_000).toArray(),
-            210_000_000 - 20 * 12_000);
+            new long[] {1_000, 5_000});
     assertEquals(6_666_666.67, result.meanSpeed(), 0.01);
     assertEquals(4242.64, result.nanosDeviation(), 0.01);
     BenchSubject subject =
@@ -279,8 +279,9 @@ class CommandsTest {
     assertEquals(77L, record.get("rss_bytes"));
     assertEquals(6L << 30, record.get("device_bytes"));
     assertTrue(table.notes().contains("6.00 GiB in use there"), table.notes());
-    assertTrue(table.notes().contains("the host takes 12.0 us"), table.notes());
-    assertEquals(12_000L, record.get("host_ns"));
+    assertTrue(table.notes().contains("the host takes 0.3 us"), table.notes());
+    assertEquals(300L, record.get("host_ns"));
+    assertArrayEquals(new long[] {200, 400}, (long[]) record.get("samples_host_ns"));
     assertEquals(memory.totalBytes(), record.get("planned_bytes"));
     List<String> csv = table.csv().lines().toList();
     assertTrue(csv.get(0).startsWith("model_type,model_size,"), csv.get(0));

@@ -1,4 +1,4 @@
-package dev.nibble.runtime;
+package dev.nibble.runtime.model;
 
 import dev.nibble.quantizer.format.DType;
 import dev.nibble.quantizer.format.LinearRole;
@@ -9,9 +9,6 @@ import dev.nibble.quantizer.format.SafetensorsWriter;
 import dev.nibble.quantizer.format.TensorInfo;
 import dev.nibble.quantizer.format.TensorNames;
 import dev.nibble.quantizer.tensor.WeightMatrix;
-import dev.nibble.runtime.model.Block;
-import dev.nibble.runtime.model.Linear;
-import dev.nibble.runtime.model.ModelWeights;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
@@ -20,13 +17,24 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Packed folders of real shapes: a synthetic LLaMA's weights, written out. */
+/**
+ * Packed folders of named shapes: a synthetic LLaMA's weights, written out, to measure loading with
+ * and to test it.
+ */
 public final class SyntheticFolder {
   private final Map<TensorInfo, MemorySegment> tensors = new LinkedHashMap<>();
 
   private SyntheticFolder() {}
 
-  /** Writes one, and gives the size of its tensors. */
+  /**
+   * Writes one.
+   *
+   * @param shape one of {@link ModelWeights#syntheticShapes}, of LLaMA's architecture
+   * @param scheme of its weights
+   * @param folder an empty one
+   * @return bytes of its tensors
+   * @throws IOException if it cannot be written
+   */
   public static long write(String shape, QuantScheme scheme, Path folder) throws IOException {
     try (ModelWeights weights = ModelWeights.synthetic(shape, scheme)) {
       ModelConfig config = weights.config();

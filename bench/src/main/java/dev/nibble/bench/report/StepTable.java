@@ -1,0 +1,136 @@
+package dev.nibble.bench.report;
+
+import dev.nibble.bench.LinearShape;
+import dev.nibble.bench.result.Ceilings;
+import dev.nibble.bench.result.Measurement;
+import dev.nibble.bench.result.Measurement.Kind;
+import dev.nibble.quantizer.format.QuantScheme;
+import dev.nibble.runtime.model.ModelWeights;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * What the parts of a decode step take when each is measured alone, beside the step itself, for the
+ * base point: llama-2-7b at W4A16g128, one sequence, 512 tokens in the cache. In the step
+ * neighbours overlap, and norms and SwiGLU are parts of the products, so the parts' sum is not the
+ * step's time.
+ */
+final class StepTable {
+  private static final String ONE = "1";
+
+  private StepTable() {}
+
+  /**
+   * A part.
+   *
+   * @param name of it
+   * @param times that a step does it
+   * @param figure of one, alone
+   */
+  private record Part(String name, int times, Optional<Measurement> figure) {
+    double microseconds() {
+      return times * figure.map(Figures::microseconds).orElse(0.0);
+    }
+
+    /** The time in which its bytes could be read. */
+    double floor(double gigabytesPerSecond) {
+      return times * figure.map(m -> m.work().bytes() / gigabytesPerSecond / 1e3).orElse(0.0);
+    }
+  }
+
+  static String markdown(Figures gpu) {
+    double read = gpu.ceiling(Ceilings.READ).orElse(Double.NaN);
+    Optional<Measurement> step = gpu.latest(m -> m.name().equals("decode.p50") && isBase(m));
+    List<Part> parts = parts(gpu);
+    if (step.isEmpty() || parts.stream().anyMatch(part -> part.figure.isEmpty())) {
+      return MarkdownTable.NOTHING;
+    }
+    double whole = Figures.microseconds(step.get());
+    MarkdownTable table =
+        new MarkdownTable(
+            "part of a step",
+            "times",
+            "us each, alone",
+            "us in all",
+            "of the step",
+            "floor, us",
+            "of its floor");
+    for (Part part : parts) {
+      table.add(
+          part.name,
+          Integer.toString(part.times),
+          MarkdownTable.median(part.figure),
+          MarkdownTable.number(part.microseconds()),
+          MarkdownTable.percent(part.microseconds() / whole),
+          MarkdownTable.number(part.floor(read)),
+          MarkdownTable.percent(part.floor(read) / part.microseconds()));
+    }
+    double alone = parts.stream().mapToDouble(Part::microseconds).sum();
+    double floor = parts.stream().mapToDouble(part -> part.floor(read)).sum();
+    table.add(
+        "all of these",
+        "",
+        "",
+        MarkdownTable.number(alone),
+        MarkdownTable.percent(alone / whole),
+        MarkdownTable.number(floor),
+        MarkdownTable.percent(floor / alone));
+    table.add(
+        "the step, measured (p50)",
+        "",
+        "",
+        MarkdownTable.number(whole),
+        "100 %",
+        MarkdownTable.number(floor),
+        MarkdownTable.percent(floor / whole));
+    return table.text();
+  }
+
+  private static boolean isBase(Measurement m) {
+    return m.parameter("model").equals(Charts.BASE_MODEL)
+        && m.parameter("scheme").equals(Charts.BASE_SCHEME)
+        && m.parameter("depth").equals(Charts.BASE_DEPTH)
+        && m.parameter("batch").equals(ONE);
+  }
+
+  private static List<Part> parts(Figures gpu) {
+    int layers;
+    int heads;
+    int vocabulary;
+    try (ModelWeights sizes =
+        ModelWeights.syntheticSizes(Charts.BASE_MODEL, QuantScheme.parse(Charts.BASE_SCHEME))) {
+      layers = sizes.config().layers();
+      heads = sizes.config().heads();
+      vocabulary = sizes.config().vocabSize();
+    }
+    String kvHeads = Integer.toString(heads);
+    return List.of(
+        linear(gpu, "q, k, v", "qkv", layers, Charts.BASE_SCHEME),
+        new Part(
+            "attention",
+            layers,
+            gpu.latest(m ->
+                m.name().equals("attention_decode")
+                    && m.parameter("batch").equals(ONE)
+                    && m.parameter("context").equals(Charts.BASE_DEPTH)
+                    && m.parameter("kv_heads").equals(kvHeads)
+                    && m.parameter("kv_bits").equals("16"))),
+        linear(gpu, "o", "o", layers, Charts.BASE_SCHEME),
+        linear(gpu, "gate, up", "gate_up", layers, Charts.BASE_SCHEME),
+        linear(gpu, "down", "down", layers, Charts.BASE_SCHEME),
+        linear(gpu, "head (fp16)", "head", 1, "W16A16"),
+        new Part(
+            "choice of the token",
+            1,
+            gpu.latest(m ->
+                m.kind() == Kind.KERNEL
+                    && m.name().equals("sample")
+                    && m.parameter("tokens").equals(ONE)
+                    && m.parameter("vocab").equals(Integer.toString(vocabulary)))));
+  }
+
+  private static Part linear(Figures gpu, String name, String linear, int times, String scheme) {
+    String shape = LinearShape.of(Charts.BASE_MODEL + "/" + linear).size();
+    return new Part(name, times, gpu.product(shape, ONE, scheme));
+  }
+}
