@@ -189,6 +189,12 @@ class ReportTest {
         <!-- end -->
         <!-- figures: memory -->
         <!-- end -->
+        <!-- figures: targets -->
+        <!-- end -->
+        <!-- figures: step -->
+        <!-- end -->
+        <!-- figures: loading -->
+        <!-- end -->
         <!-- figures: agreement -->
         <!-- end -->
         <!-- figures: charts -->
@@ -205,6 +211,10 @@ class ReportTest {
     assertTrue(filled.contains("| 64x128 | 1 |  | 3.00 |  | 5.00 | 4.00 | 1.25 |"), filled);
     assertTrue(filled.contains("| llama-2-7b | 8,192 | 8 | 29.80 m | 29.80 m |"), filled);
     assertTrue(filled.contains("\nagreed\n"), filled);
+    assertTrue(filled.contains("512 | at least 750 tokens/s | 600 | no |"), filled);
+    assertTrue(filled.contains("W4A8 | at most 45.0 ms | not measured |  |"), filled);
+    // Parts of a step that are not all measured, and no loading.
+    assertEquals(2, filled.split("Not measured yet.", -1).length - 1, filled);
     Report.fill(figures(), folder, Optional.of("agreed\n"), text);
     assertEquals(filled, Files.readString(text));
 
@@ -212,6 +222,51 @@ class ReportTest {
     assertThrows(
         IllegalArgumentException.class,
         () -> Report.fill(figures(), folder, Optional.of("agreed\n"), text));
+  }
+
+  private static Measurement kernel(
+      String name, Map<String, String> parameters, double microseconds, long bytes) {
+    Work work = new Work(bytes, 0);
+    return measured(Kind.KERNEL, name, parameters, "us", microseconds, work);
+  }
+
+  private static Measurement linear(String shape, String scheme, double microseconds, long bytes) {
+    Map<String, String> parameters = Map.of("shape", shape, "scheme", scheme, "tokens", "1");
+    return kernel("some_kernel", parameters, microseconds, bytes);
+  }
+
+  /** Whichever kernels do the work: parts are known by their shapes. */
+  @Test
+  void partsOfAStepAreSharesOfIt() throws IOException {
+    List<Measurement> all =
+        List.of(
+            measured(Kind.CEILING, "read", Map.of(), "GB/s", 4000, Work.NONE),
+            linear("12288x4096", "W4A16g128", 8, 16_000_000),
+            linear("4096x4096", "W4A16g128", 4, 8_000_000),
+            linear("22016x4096", "W4A16g128", 12, 24_000_000),
+            linear("4096x11008", "W4A16g128", 10, 20_000_000),
+            linear("32000x4096", "W16A16", 64, 128_000_000),
+            kernel(
+                "attention_decode",
+                Map.of("batch", "1", "context", "512", "kv_heads", "32", "kv_bits", "16"),
+                6,
+                4_000_000),
+            kernel("sample", Map.of("tokens", "1", "vocab", "32000"), 5, 100_000),
+            measured(
+                Kind.MODEL,
+                "decode.p50",
+                Map.of("model", "llama-2-7b", "scheme", "W4A16g128", "batch", "1", "depth", "512"),
+                "us",
+                1280,
+                Work.NONE));
+    Path text = folder.resolve("README.md");
+    Files.writeString(text, "<!-- figures: step -->\n<!-- end -->");
+    Report.fill(all, folder, Optional.empty(), text);
+    String filled = Files.readString(text);
+    assertTrue(filled.contains("| q, k, v | 32 | 8.00 | 256 | 20 % | 128 | 50 % |"), filled);
+    assertTrue(filled.contains("| head (fp16) | 1 | 64.0 | 64.0 | 5 % | 32.0 | 50 % |"), filled);
+    assertTrue(filled.contains("| all of these |  |  | 1,349 | 105 % | 608 | 45 % |"), filled);
+    assertTrue(filled.contains("(p50) |  |  | 1,280 | 100 % | 608 | 48 % |"), filled);
   }
 
   @Test
