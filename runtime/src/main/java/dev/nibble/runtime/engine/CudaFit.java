@@ -1,7 +1,6 @@
 package dev.nibble.runtime.engine;
 
 import dev.nibble.quantizer.format.ModelConfig;
-import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.runtime.model.Device;
 import dev.nibble.runtime.model.DeviceException;
 import dev.nibble.runtime.model.Linear;
@@ -31,18 +30,10 @@ final class CudaFit {
     }
     weights.blocks().stream()
         .flatMap(WorkspaceShape::linearsOf)
-        .forEach(linear -> require(linear, config.scheme(), asked));
+        .forEach(linear -> require(linear, asked));
   }
 
-  private static void require(Linear linear, QuantScheme scheme, Device asked) {
-    if (linear.clusters().isPresent()
-        && linear.clusters().get().bits() != scheme.activationBits()) {
-      throw new UnfitModelException(
-          asked,
-          linear.name() + ".cluster_bits",
-          "static inputs of other bits than the scheme's are not supported on a GPU; run it with"
-              + " --device cpu");
-    }
+  private static void require(Linear linear, Device asked) {
     if (Float.isFinite(linear.outlierThreshold())) {
       throw new UnfitModelException(
           asked,

@@ -52,7 +52,7 @@ final class DeviceLinear {
    * Plans the memory.
    *
    * @param parts linears that read their input alike
-   * @param inputBits bits of the input; 16 for fp16
+   * @param inputBits bits of the input, where it has no clusters of its own; 16 for fp16
    */
   DeviceLinear(DevicePlan plan, DeviceVectors vectors, List<Linear> parts, int inputBits) {
     this.parts = List.copyOf(parts);
@@ -119,7 +119,7 @@ final class DeviceLinear {
         .clusters()
         .map(clusters ->
             new Codes(
-                inputBits,
+                clusters.bits(),
                 vectors.floats(clusters.scales()),
                 vectors.ints(clusters.zeros()),
                 outliers,

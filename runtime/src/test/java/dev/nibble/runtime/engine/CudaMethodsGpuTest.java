@@ -23,6 +23,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Random;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -94,6 +95,16 @@ class CudaMethodsGpuTest {
     new CalibratedModel(MethodCatalog.create(method, Options.DEFAULT), block -> block)
         .quantize(TestModels.quantizable(model, folder), packed, scheme, 2, 48);
     checkAgainstCpu(packed, method + " " + model + " " + scheme);
+  }
+
+  /** Norms give 8 bits, attention and the activation 4. */
+  @Test
+  void clustersOfOtherBitsEqualTheCpu() throws IOException {
+    Path packed = folder.resolve("packed");
+    new CalibratedModel(
+            MethodCatalog.create("rptq", Options.DEFAULT.withNormBits(8)), block -> block)
+        .quantize(TestModels.books8m(), packed, "W4A4g32", 2, 48);
+    checkAgainstCpu(packed, "rptq W4A4g32, norms of 8 bits");
   }
 
   @ParameterizedTest
