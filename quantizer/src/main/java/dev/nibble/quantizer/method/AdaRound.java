@@ -47,7 +47,7 @@ record AdaRound(int epochs) implements BlockRounding {
     settings.put("epochs", Integer.toString(epochs));
     settings.put("batch", Integer.toString(BlockTraining.BATCH));
     settings.put("decisiveness", Double.toString(DECISIVENESS));
-    settings.put("ranges", RangeSearch.SETTING);
+    settings.put("ranges", "least squares");
     return settings;
   }
 
@@ -58,7 +58,7 @@ record AdaRound(int epochs) implements BlockRounding {
     for (LinearRole role : block.roles()) {
       float[] weight = block.linear(role).weight();
       QuantizedLinear grid =
-          RangeSearch.round(
+          RangeSearch.leastSquares(
               weight, task.layout(role), task.scheme().symmetric(), task.forward().workers());
       AdaptiveRounding rounding = new AdaptiveRounding(weight, grid, task.forward().workers());
       roundings.put(role, rounding);

@@ -54,12 +54,9 @@ final class LearnedClipping implements WeightParametrization {
     void set(float[] weights, int row, int index) {
       begin = row * layout.columns() + index * group;
       end = Math.min(begin + group, (row + 1) * layout.columns());
-      min = 0;
-      max = 0;
-      for (int i = begin; i < end; i++) {
-        min = Math.min(min, weights[i]);
-        max = Math.max(max, weights[i]);
-      }
+      WeightRange whole = WeightRange.of(weights, begin, end);
+      min = whole.min();
+      max = whole.max();
       int at = row * layout.groups() + index;
       upper = sigmoid(up.value[at]);
       lower = sigmoid(low.value[at]);

@@ -27,24 +27,25 @@ final class NearestRounding {
               int begin = row * layout.columns() + first;
               int end = begin + Math.min(group, layout.columns() - first);
               int at = row * layout.groups() + first / group;
-              round(weights, begin, end, grid, linear, at);
+              round(weights, begin, end, WeightRange.of(weights, begin, end), grid, linear, at);
             }
           }
         });
     return linear;
   }
 
-  private static void round(
-      float[] weights, int begin, int end, WeightGrid grid, QuantizedLinear linear, int at) {
-    float min = 0;
-    float max = 0;
-    for (int i = begin; i < end; i++) {
-      min = Math.min(min, weights[i]);
-      max = Math.max(max, weights[i]);
-    }
-    short half = grid.step(min, max);
+  /** Rounds the weights [begin, end) of scale {@code at} on a range. */
+  static void round(
+      float[] weights,
+      int begin,
+      int end,
+      WeightRange range,
+      WeightGrid grid,
+      QuantizedLinear linear,
+      int at) {
+    short half = grid.step(range.min(), range.max());
     float h = Float.float16ToFloat(half);
-    int zero = grid.zero(min, h);
+    int zero = grid.zero(range.min(), h);
     linear.scales()[at] = half;
     linear.zeros()[at] = (byte) zero;
     for (int i = begin; i < end; i++) {

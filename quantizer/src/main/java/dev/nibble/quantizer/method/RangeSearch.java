@@ -5,69 +5,89 @@ import dev.nibble.quantizer.format.PackedLayout;
 import dev.nibble.quantizer.tensor.WorkerThreads;
 
 /**
- * Rounds weights to nearest on the range, of those cut by 0 to 79 per cent, that makes the least
- * squared error of the weights of a group; the grid that AdaRound's paper starts from.
+ * Rounds weights to nearest, each group on the range, of those cut step by step, that loses least.
+ *
+ * @param steps ranges to try, the whole one first
+ * @param step how much of the whole one each is narrower than the one before
  */
-final class RangeSearch {
-  static final String SETTING = "least squares";
-  private static final int STEPS = 80;
-  private static final double STEP = 0.01;
+record RangeSearch(int steps, double step) {
+  /** What rounding a group loses. */
+  @FunctionalInterface
+  interface Loss {
+    /**
+     * Measures it.
+     *
+     * @param change what rounding took from each weight of the group
+     * @param first its first column
+     * @param end one past its last
+     */
+    double of(double[] change, int first, int end);
+  }
 
-  private RangeSearch() {}
+  /** Rounds a linear by the squared error of the weights, as AdaRound's paper does at first. */
+  static QuantizedLinear leastSquares(
+      float[] weights, PackedLayout layout, boolean symmetric, WorkerThreads workers) {
+    return new RangeSearch(80, 0.01)
+        .round(weights, layout, symmetric, RangeSearch::squares, workers);
+  }
+
+  private static double squares(double[] change, int first, int end) {
+    double sum = 0;
+    for (int i = 0; i < end - first; i++) {
+      sum += change[i] * change[i];
+    }
+    return sum;
+  }
 
   /**
    * Rounds a linear.
    *
    * @param weights [rows, columns]
+   * @param loss what is to be least, of each group
    * @throws ArithmeticException if a scale is too large for fp16
    */
-  static QuantizedLinear round(
-      float[] weights, PackedLayout layout, boolean symmetric, WorkerThreads workers) {
+  QuantizedLinear round(
+      float[] weights, PackedLayout layout, boolean symmetric, Loss loss, WorkerThreads workers) {
     QuantizedLinear linear = QuantizedLinear.empty(layout, symmetric);
     WeightGrid grid = WeightGrid.of(layout, symmetric);
+    int columns = layout.columns();
     int group = linear.groupColumns();
     workers.run(
         layout.rows(),
         (from, to, worker) -> {
-          for (int at = from * layout.groups(); at < to * layout.groups(); at++) {
-            int row = at / layout.groups();
-            int first = row * layout.columns() + at % layout.groups() * group;
-            int end = Math.min(first + group, (row + 1) * layout.columns());
-            round(weights, first, end, grid, linear, at);
+          double[] change = new double[Math.min(group, columns)];
+          for (int row = from; row < to; row++) {
+            for (int first = 0; first < columns; first += group) {
+              int end = Math.min(columns, first + group);
+              WeightRange best = best(weights, row * columns, first, end, grid, loss, change);
+              int at = row * layout.groups() + first / group;
+              NearestRounding.round(
+                  weights, row * columns + first, row * columns + end, best, grid, linear, at);
+            }
           }
         });
     return linear;
   }
 
-  private static void round(
-      float[] weights, int first, int end, WeightGrid grid, QuantizedLinear linear, int at) {
-    float min = 0;
-    float max = 0;
-    for (int i = first; i < end; i++) {
-      min = Math.min(min, weights[i]);
-      max = Math.max(max, weights[i]);
-    }
+  private WeightRange best(
+      float[] weights, int row, int first, int end, WeightGrid grid, Loss loss, double[] change) {
+    WeightRange whole = WeightRange.of(weights, row + first, row + end);
+    WeightRange best = whole;
     double least = Double.POSITIVE_INFINITY;
-    for (int step = 0; step < STEPS; step++) {
-      float share = (float) (1 - step * STEP);
-      short half = grid.step(min * share, max * share);
-      float h = Float.float16ToFloat(half);
-      int zero = grid.zero(min * share, h);
-      double error = 0;
-      for (int i = first; i < end; i++) {
-        double d = (double) weights[i] - (grid.code(weights[i], h, zero) - zero) * h;
-        error += d * d;
+    for (int i = 0; i < steps; i++) {
+      WeightRange range = whole.cutTo((float) (1 - i * step));
+      float h = Float.float16ToFloat(grid.step(range.min(), range.max()));
+      int zero = grid.zero(range.min(), h);
+      for (int c = first; c < end; c++) {
+        float weight = weights[row + c];
+        change[c - first] = (double) weight - (grid.code(weight, h, zero) - zero) * h;
       }
-      if (error < least) {
-        least = error;
-        linear.scales()[at] = half;
-        linear.zeros()[at] = (byte) zero;
+      double found = loss.of(change, first, end);
+      if (found < least) {
+        least = found;
+        best = range;
       }
     }
-    float h = Float.float16ToFloat(linear.scales()[at]);
-    int zero = linear.zeros()[at] & 0xff;
-    for (int i = first; i < end; i++) {
-      linear.codes()[i] = (byte) grid.code(weights[i], h, zero);
-    }
+    return best;
   }
 }

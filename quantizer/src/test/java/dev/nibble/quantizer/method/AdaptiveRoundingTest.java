@@ -125,7 +125,8 @@ class AdaptiveRoundingTest {
       for (LinearRole role : sample.block.roles()) {
         float[] weights = sample.block.linear(role).weight();
         QuantizedLinear codes = learned.get(role);
-        QuantizedLinear nearest = RangeSearch.round(weights, task.layout(role), false, workers);
+        QuantizedLinear nearest =
+            RangeSearch.leastSquares(weights, task.layout(role), false, workers);
         assertArrayEquals(nearest.scales(), codes.scales());
         assertArrayEquals(nearest.zeros(), codes.zeros());
         for (int i = 0; i < weights.length; i++) {
@@ -174,7 +175,7 @@ class AdaptiveRoundingTest {
     PackedLayout layout = new PackedLayout(3, 9, 160, 0);
     float[] weights = new Draws().gaussian(9 * 160);
     double whole = error(weights, NearestRounding.round(weights, layout, false, workers));
-    double searched = error(weights, RangeSearch.round(weights, layout, false, workers));
+    double searched = error(weights, RangeSearch.leastSquares(weights, layout, false, workers));
     assertTrue(searched < 0.95 * whole, searched + " against " + whole + ", " + HINT);
   }
 
