@@ -52,7 +52,7 @@ public final class Main implements Callable<Integer> {
       names = "--profile",
       paramLabel = "quick|full",
       description =
-          "quick: minutes, the steps of bench/cases/quick.json. full: hours, those of full.json."
+          "quick: minutes, the steps of bench/cases/quick.json. full: about an hour, those of full.json."
               + " Default: quick.")
   private Profile profile = Profile.QUICK;
 

@@ -27,6 +27,8 @@ import java.util.stream.StreamSupport;
  * @param batch sequences
  * @param repetitions that count
  * @param warmUp seconds beforehand
+ * @param threads of the CPU; one a core if 0. Fewer than cores do not wait for one that other work
+ *     has taken
  */
 record ModelStep(
     String device,
@@ -37,38 +39,44 @@ record ModelStep(
     String depth,
     String batch,
     int repetitions,
-    int warmUp)
+    int warmUp,
+    int threads)
     implements Step {
   private static final String PROGRAM = "dev.nibble.runtime.cli.Main";
   private static final int UNAVAILABLE = 69;
 
   @Override
   public String title() {
-    return String.join(" ", "nibble", String.join(" ", arguments()).replace(" --json", ""));
+    return "nibble " + String.join(" ", arguments());
   }
 
   private List<String> arguments() {
-    return List.of(
-        "bench",
-        "--device",
-        device,
-        "--synthetic",
-        model,
-        "--scheme",
-        scheme,
-        "-p",
-        prompt,
-        "-n",
-        generate,
-        "-d",
-        depth,
-        "-b",
-        batch,
-        "-r",
-        Integer.toString(repetitions),
-        "--warm-up",
-        Integer.toString(warmUp),
-        "--json");
+    List<String> arguments =
+        new ArrayList<>(
+            List.of(
+                "bench",
+                "--device",
+                device,
+                "--synthetic",
+                model,
+                "--scheme",
+                scheme,
+                "-p",
+                prompt,
+                "-n",
+                generate,
+                "-d",
+                depth,
+                "-b",
+                batch,
+                "-r",
+                Integer.toString(repetitions),
+                "--warm-up",
+                Integer.toString(warmUp)));
+    if (threads > 0) {
+      arguments.addAll(List.of("--threads", Integer.toString(threads)));
+    }
+    return arguments;
   }
 
   @Override
@@ -76,7 +84,9 @@ record ModelStep(
     if (device.startsWith("cuda")) {
       session.requireGpu();
     }
-    ChildJvm.Outcome outcome = ChildJvm.run(List.of(), PROGRAM, arguments());
+    List<String> arguments = arguments();
+    arguments.add("--json");
+    ChildJvm.Outcome outcome = ChildJvm.run(List.of(), PROGRAM, arguments);
     if (outcome.exitCode() == UNAVAILABLE) {
       throw new LeftOutException(outcome.complaint());
     }
@@ -98,6 +108,9 @@ record ModelStep(
     parameters.put("tokens", (decode ? result.path("n_gen") : result.path("n_prompt")).asText());
     parameters.put("depth", result.path("n_depth").asText());
     parameters.put("batch", result.path("n_sequences").asText());
+    if (threads > 0) {
+      parameters.put("threads", Integer.toString(threads));
+    }
     String name = decode ? "decode" : "prefill";
     List<Measurement> found = new ArrayList<>();
     // What a step reads at the least: every weight but the embedding, and the cache.
