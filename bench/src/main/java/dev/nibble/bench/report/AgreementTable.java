@@ -29,7 +29,7 @@ final class AgreementTable {
 
   /**
    * The table in Markdown of the pair of files of the fewest commits, then with the most figures in
-   * common; it names the commits.
+   * common, the later held to the earlier; it names the commits.
    */
   static Optional<String> markdown(Path results) throws IOException {
     List<List<Measurement>> runs = new ArrayList<>();
@@ -38,6 +38,8 @@ final class AgreementTable {
         runs.add(ResultFile.pooled(new ResultFile(file).read()));
       }
     }
+    runs.removeIf(List::isEmpty);
+    runs.sort(Comparator.comparing(run -> run.getFirst().run().time()));
     List<Pair> pairs = new ArrayList<>();
     for (int a = 0; a < runs.size(); a++) {
       for (int b = a + 1; b < runs.size(); b++) {

@@ -281,4 +281,31 @@ class ReportTest {
     int all = run.size();
     assertTrue(table.contains("| all | " + all + " |  | " + all + " | 0 |"), table);
   }
+
+  /** Whatever the files are called. */
+  @Test
+  void theLaterRunIsHeldToTheEarlier() throws IOException {
+    Measurement wide = figure("2026-01-02", 50, 100, 150);
+    new ResultFile(folder.resolve("b.jsonl")).append(List.of(wide));
+    new ResultFile(folder.resolve("a.jsonl")).append(List.of(figure("2026-01-03", 149, 150, 151)));
+    assertTrue(AgreementTable.markdown(folder).orElseThrow().contains("| all | 1 |  | 1 | 0 |"));
+    Files.delete(folder.resolve("a.jsonl"));
+    new ResultFile(folder.resolve("c.jsonl")).append(List.of(figure("2026-01-01", 149, 150, 151)));
+    assertTrue(AgreementTable.markdown(folder).orElseThrow().contains("| all | 1 |  | 0 | 1 |"));
+  }
+
+  private static Measurement figure(String time, double... samples) {
+    return Measurement.of(
+        Kind.KERNEL,
+        "gemm",
+        Map.of(),
+        "us",
+        Spread.of(samples),
+        Work.NONE,
+        Origin.MEASURED,
+        new Context(
+            new Machine("GPU", "580", "CPU", 2, "25"),
+            Clocks.UNKNOWN,
+            new Run("abc", "command", time, "")));
+  }
 }
