@@ -13,12 +13,16 @@
 // GEMV_SWIGLU_F16 they are gate and up, of as many rows.
 //
 // Kernels dense_gemv_f16_m<t> and dense_gemv_bf16_m<t> of the image dense_gemv, t = 8, 16, 32 or 64,
-// the least that holds the tokens.
+// the least that holds the tokens. For t up to 32:
 //   grid (min(items, blocks), 1, 1), where items are the tiles of DENSE_GEMV_ROWS rows of all
 //     segments, or with GEMV_SWIGLU_F16 of one, and blocks is twice the multiprocessors for t = 8,
 //     else their number;
 //   block (32 * DENSE_GEMV_WARPS, 1, 1);
 //   dynamic shared memory dense_gemv_shared_bytes with a batch of dense_gemv_batch.
+// But for t = 64, which takes 1 to 64 tokens of any length:
+//   grid (min(items, blocks), 1, 1), where items are DENSE_BATCH_WARPS tiles of all segments, with
+//     GEMV_SWIGLU_F16 half of them gate's and half up's, and blocks is twice the multiprocessors;
+//   block (32 * DENSE_BATCH_WARPS, 1, 1); dynamic shared memory DENSE_BATCH_SHARED_BYTES.
 // t = 8 holds x in shared memory, so that 8 tokens may have at most about 12,000 columns on an H200
 // (dense_gemv_shared_bytes says); t = 16 takes 1 to 16 tokens of any length, with the same result.
 // With programmatic dependent launch the kernel reads W and the norm's weights before it waits for
@@ -36,6 +40,8 @@
 #define DENSE_GEMV_WARPS 16
 #define DENSE_GEMV_ROWS 16           // rows of a tile
 #define DENSE_GEMV_BLOCK_COLUMNS 256  // columns that a warp takes at a time
+#define DENSE_BATCH_WARPS 8
+#define DENSE_BATCH_SHARED_BYTES 73728
 #define DENSE_GEMV_ARGS_BYTES 224
 
 struct dense_gemv_args {

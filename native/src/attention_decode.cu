@@ -76,92 +76,101 @@ __device__ __forceinline__ void attend(const attention_decode_args& args) {
   const int64_t first_row = kv_head * args.capacity;
   const int64_t values = args.capacity * args.kv_heads * row_bytes;
   const DecodeWork work = {region + first_row * row_bytes,
-                     region + values + first_row * row_bytes,
-                     reinterpret_cast<const uint2*>(region + 2 * values) + first_row,
-                     {bits, head_dim},
-                     row_bytes,
-                     position,
-                     args.window > 0 ? max(0, position + 1 - args.window) : 0,
-                     queries,
-                     1.44269504f / sqrtf(static_cast<float>(head_dim))};
-  const int warp = threadIdx.x / 32;
-  const int first_tile = work.start / kTile;
-  const int tiles = position / kTile - first_tile + 1;
-  const int groups_here = kGroups / splits;
-  const int first_group = blockIdx.y * groups_here;
-  const auto tile_of = [=](int segment) {
-    return first_tile + static_cast<int>(int64_t{segment} * tiles / kSegments);
-  };
+                           region + values + first_row * row_bytes,
+                           reinterpret_cast<const uint2*>(region + 2 * values) + first_row,
+                           {bits, head_dim},
+                           row_bytes,
+                           position,
+                           args.window > 0 ? max(0, position + 1 - args.window) : 0,
+                           queries,
+                           1.44269504f / sqrtf(static_cast<float>(head_dim))};
 
   // Blocks of a cluster write to each other only when all of them run.
   const bool clustered = kBits != kAnyBits && splits > 1 &&
                          cluster_size() == static_cast<uint32_t>(splits);
   if (clustered) cluster_arrive();
-  DecodeSegment<kBits, kDim> segment(work, shared);
-  const int first_segment = first_group * kDecodeWarps + warp;
-  segment.start(tile_of(first_segment), tile_of(first_segment + 1));
+  const int warp = threadIdx.x / 32;
+  const int groups_here = kGroups / splits, first_group = blockIdx.y * groups_here;
+  // Codes are little to load: a warp goes through whole groups by itself where there are enough of them.
+  // Else each does a segment of every group.
+  const bool alone = KvFormat<kBits, kDim>::kCodes && groups_here >= kDecodeWarps;
+  const int stride = alone ? 1 : kDecodeWarps;
+  int segment = first_group * kDecodeWarps + warp * (alone ? groups_here : 1);
+  DecodeSegments<kBits, kDim> segments(work, shared);
+  segments.start(work.tile_of(segment), work.tile_of(segment + (alone ? groups_here : 1)));
   const int64_t table = int64_t{position} * (head_dim / 2);
   const Rotation rotation(args.cosines ? args.cosines + table : nullptr, args.sines + table,
-                                  args.order ? args.order + kv_head * (head_dim / 2) : nullptr,
-                                  head_dim);
+                          args.order ? args.order + kv_head * (head_dim / 2) : nullptr, head_dim);
   allow_next_kernel();
   wait_for_previous_kernel();
-  prepare(args, work, rotation, row, kv_head, first_head, blockIdx.y + 1 == splits, query_block == 0, shared);
+  prepare(args, work, rotation, row, kv_head, first_head, blockIdx.y + 1 == splits, query_block == 0,
+          shared);
   __syncthreads();
-  segment.take_queries();
+  segments.take_queries();
 
   const int64_t block = row * gridDim.x + blockIdx.x;
   float* partials = args.partials + block * kGroups * kQueries * kPartial;
-  for (int group = first_group; group < first_group + groups_here; ++group) {
-    segment.run(shared.segments[warp]);
-    if (group + 1 < first_group + groups_here) {
-      const int next = (group + 1) * kDecodeWarps + warp;
-      segment.start(tile_of(next), tile_of(next + 1));
+  for (int i = 0; i < groups_here; ++i, segment += stride) {
+    const bool more = i + 1 < groups_here;
+    segments.run(work.tile_of(segment + 1),
+                 shared.slots[alone ? (warp * groups_here + i) / kDecodeWarps : warp],
+                 !alone || i % kDecodeWarps == 0);
+    if (alone && more) continue;
+    if (more) {
+      segments.start(work.tile_of(segment + kDecodeWarps), work.tile_of(segment + kDecodeWarps + 1));
     }
     __syncthreads();
-    if (clustered && group == first_group) cluster_wait();
+    if (clustered && (alone || i == 0)) cluster_wait();
 #pragma unroll 1
-    for (int i = 0; i < kOutputs; ++i) {
-      const int output = threadIdx.x + i * ATTENTION_DECODE_THREADS;
+    for (int round = 0; round < kOutputs; ++round) {
+      const int output = threadIdx.x + round * ATTENTION_DECODE_THREADS;
       if (output >= outputs) break;
       const int query = output / head_dim, channel = kPartialValues + output % head_dim;
-      SoftmaxSum sum = {-INFINITY, 0.0f, 0.0f};
+      SoftmaxSum all = {-INFINITY, 0.0f, 0.0f};
+      if (splits == 1 && !alone && i > 0) all = shared.sums[output];
+      for (int group = alone ? 0 : i; group <= i; ++group) {
+        SoftmaxSum sum = {-INFINITY, 0.0f, 0.0f};
 #pragma unroll
-      for (int w = 0; w < kDecodeWarps; ++w) {
-        const float* partial = shared.segments[w][query];
-        sum.add(partial[0], partial[1], partial[channel]);
+        for (int w = 0; w < kDecodeWarps; ++w) {
+          if (alone && w > 0) break;
+          const float* partial = shared.slots[alone ? group : w][query];
+          sum.add(partial[0], partial[1], partial[channel]);
+        }
+        if (splits == 1) {
+          all.add(sum.maximum, sum.weights, sum.value);
+        } else if (clustered) {
+          float* to = shared.gathered[first_group + group][round / splits];
+          const int rank = round % splits;
+          if (channel == kPartialValues) {
+            const int pair = output / head_dim % (ATTENTION_DECODE_THREADS / kDim);
+            store_cluster(to + 2 * pair, rank, sum.maximum);
+            store_cluster(to + 2 * pair + 1, rank, sum.weights);
+          }
+          store_cluster(to + kPartialValues + threadIdx.x, rank, sum.value);
+        } else {
+          float* to = partials + ((first_group + group) * kQueries + query) * kPartial;
+          if (channel == kPartialValues) {
+            to[0] = sum.maximum;
+            to[1] = sum.weights;
+          }
+          to[channel] = sum.value;
+        }
       }
-      if (splits == 1) {
-        SoftmaxSum all = {-INFINITY, 0.0f, 0.0f};
-        if (group > 0) all = shared.sums[output];
-        all.add(sum.maximum, sum.weights, sum.value);
+      if (splits == 1 && more) {
         shared.sums[output] = all;
-      } else if (clustered) {
-        float* to = shared.groups[group][i / splits];
-        const int rank = i % splits;
-        if (channel == kPartialValues) {
-          const int pair = output / head_dim % (ATTENTION_DECODE_THREADS / kDim);
-          store_cluster(to + 2 * pair, rank, sum.maximum);
-          store_cluster(to + 2 * pair + 1, rank, sum.weights);
-        }
-        store_cluster(to + kPartialValues + threadIdx.x, rank, sum.value);
-      } else {
-        float* to = partials + (group * kQueries + query) * kPartial;
-        if (channel == kPartialValues) {
-          to[0] = sum.maximum;
-          to[1] = sum.weights;
-        }
-        to[channel] = sum.value;
+      } else if (splits == 1) {
+        out[output] = all.average();
       }
     }
-    if (group + 1 < first_group + groups_here) __syncthreads();
+    if (more) __syncthreads();
   }
+  if (splits == 1) return;
 
-  // The groups of a row and head in order, by this block or, in a cluster, each block its outputs.
+  // The groups of a row and head in order, by the last block or, in a cluster, each block its outputs.
   if (clustered) {
     cluster_arrive();
     cluster_wait();
-  } else if (splits > 1) {
+  } else {
     __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) shared.arrived = atomicInc(args.arrivals + block, splits - 1);
@@ -175,13 +184,11 @@ __device__ __forceinline__ void attend(const attention_decode_args& args) {
     if (output >= outputs) break;
     const int query = output / head_dim, channel = kPartialValues + output % head_dim;
     SoftmaxSum sum = {-INFINITY, 0.0f, 0.0f};
-    if (splits == 1) {
-      sum = shared.sums[output];
-    } else if (clustered) {
+    if (clustered) {
       const int pair = output / head_dim % (ATTENTION_DECODE_THREADS / kDim);
 #pragma unroll
       for (int group = 0; group < kGroups; ++group) {
-        const float* from = shared.groups[group][i / splits];
+        const float* from = shared.gathered[group][i / splits];
         sum.add(from[2 * pair], from[2 * pair + 1], from[kPartialValues + threadIdx.x]);
       }
     } else {
@@ -191,7 +198,7 @@ __device__ __forceinline__ void attend(const attention_decode_args& args) {
         sum.add(__ldcg(from), __ldcg(from + 1), __ldcg(from + channel));
       }
     }
-    out[output] = __float2half_rn(sum.value / sum.weights);
+    out[output] = sum.average();
   }
 }
 
@@ -201,7 +208,7 @@ __device__ __forceinline__ void attend(const attention_decode_args& args) {
 #define ATTENTION_DECODE_KERNEL(name, bits, dim, blocks)                  \
   extern "C" __global__ void __launch_bounds__(ATTENTION_DECODE_THREADS, blocks) \
       name(const __grid_constant__ attention_decode_args args) {          \
-    nibble::attend<bits, dim>(args);                                              \
+    nibble::attend<bits, dim>(args);                                      \
   }
 
 ATTENTION_DECODE_KERNEL(attention_decode_kv16_64, 16, 64, 4)

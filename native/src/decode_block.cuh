@@ -31,6 +31,12 @@ struct DecodeWork {
   int queries;
   // Scores to powers of 2.
   float score_scale;
+
+  // First tile of a segment.
+  __device__ __forceinline__ int tile_of(int segment) const {
+    const int first = start / kTile, tiles = position / kTile - first + 1;
+    return first + static_cast<int>(static_cast<int64_t>(segment) * tiles / kSegments);
+  }
 };
 
 struct DecodeShared {
@@ -40,14 +46,20 @@ struct DecodeShared {
   __align__(16) uint32_t rows[2][kMaxRowWords];
   uint8_t codes[2][kMaxHeadDim];
   KvStep steps[2];
-  // Partial sums of the warps' segments.
-  float segments[kDecodeWarps][kQueries][kPartial];
+  // Partial sums of the warps' segments, or of groups where each is one warp's.
   union {
-    // Partial sums of all groups for the outputs that this block of a cluster writes: maximum and sum
-    // of weights, of two queries where head_dim is 64, then a value for each thread.
-    float groups[kGroups][kQueries / 2][kPartial];
-    // Sums so far, where one block does all groups: each thread's own.
-    SoftmaxSum sums[kQueries * kMaxHeadDim];
+    __align__(16) float slots[kGroups][kQueries][kPartial];
+    struct {
+      float below[kDecodeWarps][kQueries][kPartial];
+      // Where the first slots are enough: partial sums of all groups for the outputs that this block of a
+      // cluster writes, maximum and sum of weights, of two queries where head_dim is 64, then a value
+      // for each thread.
+      union {
+        float gathered[kGroups][kQueries / 2][kPartial];
+        // Sums so far, where one block does a group after the other: each thread's own.
+        SoftmaxSum sums[kQueries * kMaxHeadDim];
+      };
+    };
   };
   uint32_t arrived;
 };

@@ -1,63 +1,19 @@
-// See dense_gemv.h. A warp multiplies 16 rows by its class of columns, straight from device memory:
-// lane 4 g + t reads 16 bytes of rows g and g + 8, columns 8 t to + 7 of each 32, which are operand
-// A of two mma.m16n8k16 once the columns are taken in the order 8 t + {0, 1 | 2, 3} and
-// {4, 5 | 6, 7}; x is read in the same order. The columns of the mma are tokens. Registers are few
-// enough for two blocks on a multiprocessor, whose warps together keep enough bytes in flight.
+// See dense_gemv.h. A warp multiplies 16 rows (dense_tile.cuh) by its class of columns. Registers are few
+// enough for two blocks on a multiprocessor, whose warps together keep enough bytes in flight. For more
+// than 32 tokens see dense_batch.cuh.
 #include "dense_gemv.h"
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include "async_copy.cuh"
+#include "dense_batch.cuh"
+#include "dense_tile.cuh"
 #include "epilogue.cuh"
 
 namespace nibble {
 namespace {
 
 constexpr int kWarps = DENSE_GEMV_WARPS;
-constexpr int kRows = DENSE_GEMV_ROWS;
-constexpr int kBlockColumns = DENSE_GEMV_BLOCK_COLUMNS;
 constexpr int kSpan = 128;                // columns in registers at a time
 constexpr int kPieces = kSpan / 32;       // 16-byte pieces of a lane in a row's span
-constexpr int kPadding = 32;              // columns between tokens in shared memory, for its banks
-
-struct F16 {
-  static __device__ uint32_t halves(uint32_t pair) { return pair; }
-};
-
-struct Bf16 {
-  static __device__ uint32_t halves(uint32_t pair) {
-    const __half2 h = __floats2half2_rn(__uint_as_float(pair << 16),
-                                        __uint_as_float(pair & 0xffff0000u));
-    return *reinterpret_cast<const uint32_t*>(&h);
-  }
-};
-
-__device__ __forceinline__ void multiply(float (&sums)[4], uint32_t a0, uint32_t a1, uint32_t a2,
-                                         uint32_t a3, uint32_t b0, uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},"
-      "{%0,%1,%2,%3};"
-      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-}
-
-// Eight 16-bit elements from a column on, zeros past the last; `whole`: 16-byte aligned.
-__device__ __forceinline__ uint4 load_weights(const uint16_t* row, int column, int columns,
-                                              bool whole) {
-  if (whole && column + 8 <= columns) {
-    uint4 piece;
-    asm("ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0,%1,%2,%3}, [%4];"
-        : "=r"(piece.x), "=r"(piece.y), "=r"(piece.z), "=r"(piece.w)
-        : "l"(row + column));
-    return piece;
-  }
-  uint32_t words[4] = {0, 0, 0, 0};
-#pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    if (column + i < columns) words[i / 2] |= static_cast<uint32_t>(row[column + i]) << (16 * (i % 2));
-  }
-  return make_uint4(words[0], words[1], words[2], words[3]);
-}
 
 // The same of x, which the kernel before this one wrote.
 __device__ __forceinline__ uint4 load_x(const dense_gemv_args& args, int token, int column) {
@@ -123,33 +79,6 @@ __device__ __forceinline__ void norm_row(const dense_gemv_args& args, int token,
   }
 }
 
-// Tiles of 16 rows of all segments; with SwiGLU an item is gate's and up's tile.
-struct Tiles {
-  const dense_gemv_args& args;
-  int pair;
-  int items;
-
-  __device__ explicit Tiles(const dense_gemv_args& a) : args(a) {
-    pair = a.epilogue == GEMV_SWIGLU_F16;
-    items = 0;
-    for (int s = 0; s < (pair ? 1 : a.segment_count); ++s) items += tiles(s);
-  }
-
-  __device__ int tiles(int segment) const {
-    return (args.segments[segment].rows + kRows - 1) / kRows;
-  }
-
-  // Segment and first row of an item's tile.
-  __device__ OutputRow locate(int item, int part) const {
-    OutputRow at = {part, item};
-    if (!pair) {
-      while (at.row >= tiles(at.segment)) at.row -= tiles(at.segment++);
-    }
-    at.row *= kRows;
-    return at;
-  }
-};
-
 // A lane's pieces of one span of a tile.
 struct Pieces {
   uint4 rows[2][kPieces];
@@ -183,10 +112,7 @@ __device__ __forceinline__ void dense_gemv(const dense_gemv_args& args) {
   const int batch = dense_gemv_batch(args.tokens);
   uint16_t* const x = reinterpret_cast<uint16_t*>(shared);
   float* const partials = reinterpret_cast<float*>(shared + (shared_x ? args.tokens * x_pitch * 2 : 0));
-  bool whole = args.weight_stride % 8 == 0;
-  for (int s = 0; s < args.segment_count; ++s) {
-    whole = whole && reinterpret_cast<uintptr_t>(args.weights[s]) % 16 == 0;
-  }
+  const bool whole = aligned_weights(args);
 
   const int parts = 1 + tiles.pair;
   const int mine = (tiles.items - static_cast<int>(blockIdx.x) + static_cast<int>(gridDim.x) - 1) /
@@ -298,11 +224,17 @@ __device__ __forceinline__ void dense_gemv(const dense_gemv_args& args) {
     nibble::dense_gemv<nibble::type, tokens>(args);                                  \
   }
 
+#define NIBBLE_DENSE_BATCH(name, type)                                       \
+  extern "C" __global__ void __launch_bounds__(32 * DENSE_BATCH_WARPS, 2)    \
+      dense_gemv_##name##_m64(const __grid_constant__ dense_gemv_args args) { \
+    nibble::dense_batch<nibble::type>(args);                                 \
+  }
+
 NIBBLE_DENSE_GEMV(f16, F16, 8)
 NIBBLE_DENSE_GEMV(f16, F16, 16)
 NIBBLE_DENSE_GEMV(f16, F16, 32)
-NIBBLE_DENSE_GEMV(f16, F16, 64)
+NIBBLE_DENSE_BATCH(f16, F16)
 NIBBLE_DENSE_GEMV(bf16, Bf16, 8)
 NIBBLE_DENSE_GEMV(bf16, Bf16, 16)
 NIBBLE_DENSE_GEMV(bf16, Bf16, 32)
-NIBBLE_DENSE_GEMV(bf16, Bf16, 64)
+NIBBLE_DENSE_BATCH(bf16, Bf16)

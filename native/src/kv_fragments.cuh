@@ -55,6 +55,10 @@ __device__ __forceinline__ uint32_t high_halves(uint32_t a, uint32_t b) {
   return __byte_perm(a, b, 0x7632);
 }
 
+// The bytes of a word's halves, low or high, each as a half.
+__device__ __forceinline__ uint32_t even_bytes(uint32_t word) { return word & 0x00ff00ffu; }
+__device__ __forceinline__ uint32_t odd_bytes(uint32_t word) { return __byte_perm(word, 0, 0x4341); }
+
 // Elements i and i + 1 of a row, fp16.
 static __device__ __noinline__ uint32_t any_pair(const char* row, KvStep kept, RowShape shape,
                                                  int i) {
@@ -93,12 +97,19 @@ struct KvFormat {
   // Words of a row that a lane holds.
   static constexpr int kKeyWords = kBits == 3 ? 3 : kRowBytes / 16;
   static constexpr int kValueWords = kBits == 3 ? 3 : kRowBytes / 32;
+  static constexpr int kKeyChunk = kKeyWords < 4 ? kKeyWords : 4;  // of them next to each other
   // Registers of fp16 pairs of a row of keys, two for each 16 channels; tiles of values.
   static constexpr int kPairs = kDim / 8;
   static constexpr int kMTiles = kDim / 16;
 
   // ---- keys
 
+  // Bytes from the start of a row to those that load_key reads first.
+  static __device__ __forceinline__ int key_offset(int t) {
+    return kBits == kAnyBits ? 0 : kBits == 3 ? 4 * t : 4 * kKeyChunk * t;
+  }
+
+  // Takes a row from key_offset on.
   template <bool kShared>
   static __device__ __forceinline__ void load_key(uint32_t* out, const char* row, KvStep kept,
                                                   RowShape shape, int t) {
@@ -109,12 +120,11 @@ struct KvFormat {
       }
     } else if constexpr (kBits == 3) {
 #pragma unroll
-      for (int c = 0; c < 3; ++c) load_words<1, kShared>(out + c, row + 4 * (4 * c + t));
+      for (int c = 0; c < 3; ++c) load_words<1, kShared>(out + c, row + 16 * c);
     } else {
-      constexpr int kChunk = kKeyWords < 4 ? kKeyWords : 4;
 #pragma unroll
-      for (int i = 0; i < kKeyWords; i += kChunk) {
-        load_words<kChunk, kShared>(out + i, row + 4 * (4 * i + kChunk * t));
+      for (int i = 0; i < kKeyWords; i += kKeyChunk) {
+        load_words<kKeyChunk, kShared>(out + i, row + 16 * i);
       }
     }
   }
@@ -122,7 +132,7 @@ struct KvFormat {
   // Pair i of a row's words.
   static __device__ __forceinline__ uint32_t key_pair(const uint32_t* words, int i) {
     if constexpr (kBits == 8) {
-      return (i % 2 == 0 ? words[i / 2] : words[i / 2] >> 8) & 0x00ff00ffu;
+      return i % 2 == 0 ? even_bytes(words[i / 2]) : odd_bytes(words[i / 2]);
     } else if constexpr (kBits == 4) {
       const uint32_t word = i % 4 < 2 ? words[i / 4] : words[i / 4] >> 8;
       return word & (i % 2 == 0 ? 0x000f000fu : 0x00f000f0u);
@@ -152,6 +162,11 @@ struct KvFormat {
 
   // ---- values
 
+  // As key_offset.
+  static __device__ __forceinline__ int value_offset(int g) {
+    return kBits == kAnyBits ? 0 : kBits == 16 ? 16 * g : kBits == 3 ? 4 * (g / 2) : 4 * kValueWords * g;
+  }
+
   template <bool kShared>
   static __device__ __forceinline__ void load_value(uint32_t* out, const char* row, KvStep kept,
                                                     RowShape shape, int g) {
@@ -163,13 +178,13 @@ struct KvFormat {
     } else if constexpr (kBits == 16) {
 #pragma unroll
       for (int i = 0; i < kValueWords; i += 4) {
-        load_words<4, kShared>(out + i, row + 16 * (2 * i + g));
+        load_words<4, kShared>(out + i, row + 32 * i);
       }
     } else if constexpr (kBits == 3) {
 #pragma unroll
-      for (int c = 0; c < 3; ++c) load_words<1, kShared>(out + c, row + 4 * (4 * c + g / 2));
+      for (int c = 0; c < 3; ++c) load_words<1, kShared>(out + c, row + 16 * c);
     } else {
-      load_words<kValueWords, kShared>(out, row + 4 * kValueWords * g);
+      load_words<kValueWords, kShared>(out, row);
     }
   }
 
@@ -191,7 +206,7 @@ struct KvFormat {
                                                    : high_halves(a[word], b[word]);
       const int j = field % (kPerWord / 2);
       if constexpr (kBits == 8) {
-        return (j == 0 ? halves : halves >> 8) & 0x00ff00ffu;
+        return j == 0 ? even_bytes(halves) : odd_bytes(halves);
       } else {
         return (j < 2 ? halves : halves >> 8) & (j % 2 == 0 ? 0x000f000fu : 0x00f000f0u);
       }

@@ -2,6 +2,8 @@
 #ifndef NIBBLE_SOFTMAX_SUM_CUH
 #define NIBBLE_SOFTMAX_SUM_CUH
 
+#include <cuda_fp16.h>
+
 namespace nibble {
 
 __device__ __forceinline__ float power_of_2(float x) {
@@ -25,6 +27,8 @@ struct SoftmaxSum {
     weights = __fmaf_rn(weights, a, part_weights * b);
     value = __fmaf_rn(value, a, part_value * b);
   }
+
+  __device__ __forceinline__ __half average() const { return __float2half_rn(value / weights); }
 };
 
 }  // namespace nibble

@@ -68,6 +68,24 @@ public class dense_gemv_h extends dense_gemv_h$shared {
     public static int DENSE_GEMV_BLOCK_COLUMNS() {
         return DENSE_GEMV_BLOCK_COLUMNS;
     }
+    private static final int DENSE_BATCH_WARPS = (int)8L;
+    /**
+     * {@snippet lang=c :
+     * #define DENSE_BATCH_WARPS 8
+     * }
+     */
+    public static int DENSE_BATCH_WARPS() {
+        return DENSE_BATCH_WARPS;
+    }
+    private static final int DENSE_BATCH_SHARED_BYTES = (int)73728L;
+    /**
+     * {@snippet lang=c :
+     * #define DENSE_BATCH_SHARED_BYTES 73728
+     * }
+     */
+    public static int DENSE_BATCH_SHARED_BYTES() {
+        return DENSE_BATCH_SHARED_BYTES;
+    }
     private static final int DENSE_GEMV_ARGS_BYTES = (int)224L;
     /**
      * {@snippet lang=c :

@@ -22,6 +22,9 @@ public final class DenseGemv {
   /** Percent: two blocks fit, and the reads from device memory have the rest to land in. */
   private static final int SHARED_MEMORY = 45;
 
+  /** Percent: two blocks of the kernel for most tokens fit. */
+  private static final int BATCH_SHARED_MEMORY = 70;
+
   /** Most tokens whose norm costs less here, in every block, than in a kernel before. */
   private static final int NORMED_TOKENS = 2;
 
@@ -127,13 +130,18 @@ public final class DenseGemv {
     dense_gemv_args.tokens(struct, tokens);
     dense_gemv_args.segment_count(struct, parts.size());
     dense_gemv_args.epilogue(struct, PackedGemv.epilogue(result));
-    long items = result == PackedGemv.Result.SWIGLU_HALF ? tiles / 2 : tiles;
-    int blocks = width == VECTOR ? 2 * multiprocessors : multiprocessors;
+    boolean batch = width == MAX_TOKENS;
+    long items =
+        batch
+            ? Math.ceilDiv(tiles, dense_gemv_h.DENSE_BATCH_WARPS())
+            : result == PackedGemv.Result.SWIGLU_HALF ? tiles / 2 : tiles;
+    int blocks = width == VECTOR || batch ? 2 * multiprocessors : multiprocessors;
+    int warps = batch ? dense_gemv_h.DENSE_BATCH_WARPS() : dense_gemv_h.DENSE_GEMV_WARPS();
     kernel.launch(
         stream,
         new LaunchConfig(
             Dim3.of((int) Math.min(items, blocks)),
-            Dim3.of(WARP * dense_gemv_h.DENSE_GEMV_WARPS()),
+            Dim3.of(WARP * warps),
             sharedBytes(columns, tokens, width),
             start),
         struct);
@@ -146,7 +154,7 @@ public final class DenseGemv {
         _ -> {
           Kernel kernel = kernels.kernel("dense_gemv", name);
           kernel.allowSharedBytes(mostShared);
-          kernel.preferSharedMemory(SHARED_MEMORY);
+          kernel.preferSharedMemory(width == MAX_TOKENS ? BATCH_SHARED_MEMORY : SHARED_MEMORY);
           return kernel;
         });
   }
@@ -161,6 +169,9 @@ public final class DenseGemv {
   }
 
   private static int sharedBytes(int columns, int tokens, int width) {
+    if (width == MAX_TOKENS) {
+      return dense_gemv_h.DENSE_BATCH_SHARED_BYTES();
+    }
     int unit = dense_gemv_h.DENSE_GEMV_BLOCK_COLUMNS();
     long padded = Math.ceilDiv(columns, unit) * (long) unit;
     long x = width == VECTOR ? tokens * (2 * padded + 64) : 0;

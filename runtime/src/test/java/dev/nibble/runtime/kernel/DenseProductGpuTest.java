@@ -76,6 +76,7 @@ class DenseProductGpuTest {
     float[] x = GpuFixture.halfGaussian(random, counts[counts.length - 1] * columns);
     float[] y = weights.product(x);
     MatrixRows input = gpu.halfRows(x, columns);
+    byte[] first = null;
     for (int tokens : counts) {
       MatrixRows out = gpu.rows(Element.FLOAT, tokens, rows);
       gemv.multiply(
@@ -88,6 +89,9 @@ class DenseProductGpuTest {
           Result.STORE_FLOAT);
       String what = dtype + " [" + rows + ", " + columns + "], tokens " + tokens;
       gpu.expect(LIMIT, Arrays.copyOf(y, tokens * rows), Element.FLOAT, out, rows, what);
+      byte[] bits = Arrays.copyOf(bytes(out), Float.BYTES * rows);
+      assertArrayEquals(first == null ? bits : first, bits, "first token's sums, " + what);
+      first = bits;
     }
     weights.free(gpu);
   }
