@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.nibble.bench.kernel.AroundBench;
 import dev.nibble.bench.kernel.AttentionBench;
 import dev.nibble.bench.kernel.AttentionShape;
+import dev.nibble.bench.kernel.BesideBench;
 import dev.nibble.bench.kernel.ProductBench;
 import dev.nibble.bench.kernel.RowBench;
 import dev.nibble.bench.kernel.Timed;
@@ -105,6 +106,17 @@ class GpuBenchmarksTest {
       for (int bits : new int[] {16, 8, 4, 3}) {
         assertTrue(around.rotate(33, 4, 128, bits).microseconds().min() > 0);
       }
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"W4A16g128", "W3A16", "W2A16g64", "W8A16sym"})
+  void whatStandsBesideProductsIsCheckedAndTimed(String scheme) {
+    try (Workbench bench = Workbench.open()) {
+      BesideBench beside = new BesideBench(bench, 5);
+      LinearShape shape = new LinearShape(320, 640);
+      assertTrue(beside.outliers(shape, 7, 33).microseconds().min() > 0);
+      assertTrue(beside.rowSums(shape, QuantScheme.parse(scheme)).microseconds().min() > 0);
     }
   }
 }

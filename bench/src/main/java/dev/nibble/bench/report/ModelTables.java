@@ -2,7 +2,6 @@ package dev.nibble.bench.report;
 
 import dev.nibble.bench.result.Measurement;
 import dev.nibble.bench.result.Measurement.Kind;
-import dev.nibble.bench.result.Measurement.Origin;
 import dev.nibble.bench.result.Reproducibility;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -17,11 +16,8 @@ import java.util.function.Predicate;
  * Tables of whole models on a GPU.
  *
  * @param gpu figures of the device
- * @param all of every device, the published ones among them
  */
-record ModelTables(Figures gpu, List<Measurement> all) {
-  private static final double GIGA = 1e9;
-
+record ModelTables(Figures gpu) {
   /** One sequence, every scheme and depth. */
   String decode() {
     return decode(_ -> true);
@@ -126,41 +122,5 @@ record ModelTables(Figures gpu, List<Measurement> all) {
                     MarkdownTable.range(m.value()),
                     MarkdownTable.range(Reproducibility.range(m)))));
     return table.text();
-  }
-
-  /** OmniQuant's table: of each figure ours, and the paper's. */
-  String deployment() {
-    MarkdownTable table =
-        new MarkdownTable("model", "scheme", "weights, GB", "running, GB", "tokens/s");
-    for (String model : DeploymentTable.MODELS) {
-      for (String scheme : DeploymentTable.SCHEMES) {
-        table.add(
-            model,
-            scheme,
-            both(model, scheme, "decode.weight", "weights", GIGA),
-            both(model, scheme, "decode.device", "running", GIGA),
-            both(model, scheme, "decode", "decode", 1));
-      }
-    }
-    return table.text();
-  }
-
-  private String both(String model, String scheme, String own, String paper, double unit) {
-    Predicate<Measurement> same =
-        m -> m.parameter("model").equals(model) && m.parameter("scheme").equals(scheme);
-    String ours =
-        MarkdownTable.median(
-            gpu.latest(m ->
-                m.name().equals(own)
-                    && m.origin() == Origin.MEASURED
-                    && same.test(m)
-                    && DeploymentTable.isBase(m)),
-            unit);
-    String theirs =
-        MarkdownTable.median(
-            Figures.latest(
-                all, m -> m.name().equals(paper) && m.origin() == Origin.PUBLISHED && same.test(m)),
-            unit);
-    return (ours.isEmpty() ? "-" : ours) + " / " + theirs;
   }
 }

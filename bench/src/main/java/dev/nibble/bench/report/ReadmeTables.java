@@ -51,7 +51,7 @@ final class ReadmeTables {
 
   private String table(String name) {
     KernelTables kernels = new KernelTables(gpu);
-    ModelTables models = new ModelTables(gpu, all);
+    ModelTables models = new ModelTables(gpu);
     return switch (name) {
       case "targets" -> Targets.markdown(gpu);
       case "ceilings" -> kernels.ceilings();
@@ -65,7 +65,7 @@ final class ReadmeTables {
       case "prefill" -> models.prefill();
       case "batch" -> models.batch();
       case "loading" -> models.loading();
-      case "deployment" -> models.deployment();
+      case "deployment" -> DeploymentTable.markdown(gpu, all);
       case "memory" -> MemoryTable.markdown(all).orElse(MarkdownTable.NOTHING);
       case "agreement" -> agreement.orElse(MarkdownTable.NOTHING);
       case "charts" -> pictures();

@@ -73,7 +73,7 @@ final class ReportPage {
         .append(rows.size())
         .append(" figures</summary>\n<table><tr><th>what<th>parameters<th>median<th>least")
         .append(
-            "<th>most<th>of<th>another run<th>unit<th>share<th>origin<th>commit, time, driver, clocks</tr>\n");
+            "<th>most<th>of<th>another run<th>unit<th>rate<th>share<th>origin<th>commit, time, driver, clocks</tr>\n");
     for (Measurement row : rows) {
       page.append("<tr>");
       cell(page, row.name());
@@ -84,6 +84,7 @@ final class ReportPage {
       number(page, row.value().samples());
       cell(page, anotherRun(row));
       cell(page, row.unit());
+      cell(page, Ceilings.rates(row));
       cell(
           page,
           ceilings

@@ -1,8 +1,10 @@
 package dev.nibble.bench.result;
 
 import dev.nibble.bench.result.Measurement.Kind;
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalDouble;
 
@@ -73,6 +75,27 @@ public final class Ceilings {
     boolean reads = !(computing > reading);
     return Optional.of(
         reads ? new Share(reading / seconds, READ) : new Share(computing / seconds, units));
+  }
+
+  /**
+   * What a figure moves and computes in a second.
+   *
+   * @param measurement of a time or a speed
+   * @return such as {@code 3,200 GB/s, 12.5 TFLOP/s}, without what its work does not tell
+   */
+  public static String rates(Measurement measurement) {
+    double seconds = seconds(measurement);
+    List<String> rates = new ArrayList<>();
+    if (seconds > 0 && measurement.work().bytes() > 0) {
+      rates.add(
+          String.format(Locale.ROOT, "%,.4g GB/s", measurement.work().bytes() / seconds / 1e9));
+    }
+    if (seconds > 0 && measurement.work().operations() > 0) {
+      String unit = computesIntegers(measurement) ? "TOP/s" : "TFLOP/s";
+      double rate = measurement.work().operations() / seconds / 1e12;
+      rates.add(String.format(Locale.ROOT, "%.3g %s", rate, unit));
+    }
+    return String.join(", ", rates);
   }
 
   /** Inputs of 8 bits or fewer go through the integer units. */

@@ -16,6 +16,7 @@ final class Line {
   static String of(Measurement measurement, Ceilings ceilings) {
     Measurement.Spread value = measurement.value();
     String parameters = measurement.parameters().isEmpty() ? "" : " " + measurement.parameters();
+    String rates = Ceilings.rates(measurement);
     String share =
         ceilings
             .share(measurement)
@@ -24,7 +25,7 @@ final class Line {
     Measurement.Spread range = Reproducibility.range(measurement);
     return String.format(
         Locale.ROOT,
-        "%s%s: %s %s (%s to %s of %d; another run %s to %s)%s",
+        "%s%s: %s %s (%s to %s of %d; another run %s to %s)%s%s",
         measurement.name(),
         parameters,
         number(value.median()),
@@ -34,6 +35,7 @@ final class Line {
         value.samples(),
         number(range.min()),
         number(range.max()),
+        rates.isEmpty() ? "" : ", " + rates,
         share);
   }
 

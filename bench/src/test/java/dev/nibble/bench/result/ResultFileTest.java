@@ -214,5 +214,7 @@ class ResultFileTest {
     assertEquals(2.0 / 4, new Ceilings(List.of(ceiling)).share(gemv).orElseThrow().of(), 1e-12);
     assertTrue(new Ceilings(List.of()).share(gemv).isEmpty());
     assertEquals(4, gemv.value().median());
+    assertEquals("2,000 GB/s, 8.39 TFLOP/s", Ceilings.rates(gemv));
+    assertEquals("", Ceilings.rates(ceiling));
   }
 }
