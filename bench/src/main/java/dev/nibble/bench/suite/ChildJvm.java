@@ -1,5 +1,6 @@
 package dev.nibble.bench.suite;
 
+import dev.nibble.bench.SourceTree;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -7,7 +8,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
-/** A program of ours in a JVM of its own, with this one's class path. */
+/** A program of ours in a JVM of its own, with this one's class path and project folder. */
 final class ChildJvm {
   private static final List<String> FLAGS =
       List.of(
@@ -26,9 +27,13 @@ final class ChildJvm {
    * @param errors its standard error
    */
   record Outcome(int exitCode, String output, String errors) {
-    /** The last thing it complained of. */
+    /** The last thing it complained of, without where in the code that was. */
     String complaint() {
-      return errors.lines().filter(line -> !line.isBlank()).reduce((a, b) -> b).orElse("");
+      return errors
+          .lines()
+          .filter(line -> !line.isBlank() && !line.startsWith("\t"))
+          .reduce((a, b) -> b)
+          .orElse("");
     }
   }
 
@@ -45,6 +50,7 @@ final class ChildJvm {
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.addAll(FLAGS);
     command.addAll(flags);
+    SourceTree.find().ifPresent(root -> command.add("-Dproject.root=" + root));
     command.add("-cp");
     command.add(System.getProperty("java.class.path"));
     command.add(mainClass);
