@@ -16,7 +16,7 @@
 // must not change in the graph that this kernel runs in, but for this kernel's own append; and where
 // steps follow each other without a graph, a step's first kernel must wait for the whole step before.
 // Fastest on an H200: splits the largest that leaves rows * grid x * splits at most 4 blocks a
-// multiprocessor (3 at 16 bits), as clusters where that is at most 2.
+// multiprocessor (3 at 16 bits), as clusters where that is at most 2.5.
 #ifndef NIBBLE_ATTENTION_DECODE_H
 #define NIBBLE_ATTENTION_DECODE_H
 

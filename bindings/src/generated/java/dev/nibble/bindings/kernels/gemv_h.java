@@ -131,6 +131,15 @@ public class gemv_h extends gemv_h$shared {
     public static int GEMV_ADD_SHARED_TARGET() {
         return GEMV_ADD_SHARED_TARGET;
     }
+    private static final int GEMV_STORE_SHARED_LEAST = (int)118000L;
+    /**
+     * {@snippet lang=c :
+     * #define GEMV_STORE_SHARED_LEAST 118000
+     * }
+     */
+    public static int GEMV_STORE_SHARED_LEAST() {
+        return GEMV_STORE_SHARED_LEAST;
+    }
     private static final int GEMV_STORE_F16 = (int)0L;
     /**
      * {@snippet lang=c :

@@ -22,8 +22,6 @@ public final class PackedGemv {
 
   private static final int VECTOR = 8;
   private static final int WARP = 32;
-  private static final int BARRIER_BYTES = 8;
-  private static final int RUN_OF_CHANNELS = 128;
   private final KernelCatalog kernels;
   private final int multiprocessors;
   private final int mostShared;
@@ -77,8 +75,6 @@ public final class PackedGemv {
    */
   public record Norm(DeviceRange weight, @Nullable DeviceRange order, float epsilon) {}
 
-  private record Plan(String kernel, int grid, int warps, int stages, long sharedBytes) {}
-
   /**
    * Whether a product fits a block's shared memory.
    *
@@ -88,7 +84,7 @@ public final class PackedGemv {
    * @return false if another kernel must do it
    */
   public boolean takes(DeviceWeights.Packed weights, int tokens, Result result) {
-    return tokens <= MAX_TOKENS && plan(weights.layout(), tokens, result).stages > 0;
+    return tokens <= MAX_TOKENS && plan(weights.layout(), tokens, result).stages() > 0;
   }
 
   /**
@@ -123,14 +119,14 @@ public final class PackedGemv {
       Result result) {
     PackedLayout layout = weights.layout();
     int columns = layout.columns();
-    Plan plan = plan(layout, tokens, result);
-    if (plan.stages == 0 || tokens > MAX_TOKENS) {
+    GemvPlan plan = plan(layout, tokens, result);
+    if (plan.stages() == 0 || tokens > MAX_TOKENS) {
       throw new IllegalArgumentException(
           tokens
               + " tokens times "
               + layout
               + ": needs "
-              + plan.sharedBytes
+              + plan.sharedBytes()
               + " bytes of shared memory");
     }
     if (parts.isEmpty() || parts.size() > gemv_h.GEMV_MAX_SEGMENTS()) {
@@ -179,13 +175,13 @@ public final class PackedGemv {
     gemv_args.group_size(struct, layout.groupSize());
     gemv_args.segment_count(struct, parts.size());
     gemv_args.epilogue(struct, epilogue(result));
-    gemv_args.stages(struct, plan.stages);
+    gemv_args.stages(struct, plan.stages());
     kernel.launch(
         stream,
         new LaunchConfig(
-            Dim3.of(plan.grid),
-            Dim3.of(WARP * plan.warps),
-            Math.toIntExact(plan.sharedBytes),
+            Dim3.of(plan.grid()),
+            Dim3.of(WARP * plan.warps()),
+            Math.toIntExact(plan.sharedBytes()),
             start),
         struct);
   }
@@ -229,9 +225,9 @@ public final class PackedGemv {
     };
   }
 
-  private Kernel kernel(PackedLayout layout, Plan plan) {
+  private Kernel kernel(PackedLayout layout, GemvPlan plan) {
     return loaded.computeIfAbsent(
-        plan.kernel,
+        plan.kernel(),
         name -> {
           Kernel kernel = kernels.kernel("gemv_w" + layout.bits(), name);
           kernel.allowSharedBytes(mostShared);
@@ -240,59 +236,7 @@ public final class PackedGemv {
         });
   }
 
-  /** As gemv.h tells the launcher to. */
-  private Plan plan(PackedLayout layout, int tokens, Result result) {
-    int bits = layout.bits();
-    int group = layout.groupSize();
-    int run = group == 0 ? RUN_OF_CHANNELS : group;
-    int most = Math.max(Integer.highestOneBit(Math.max(1, 2 * tokens - 1)), 1);
-    int pair = result == Result.SWIGLU_HALF ? 2 : 1;
-    long items = (long) layout.paddedRows() / layout.tileRows() / pair;
-    int grid = (int) Math.min(items, multiprocessors);
-    long blocks = Math.ceilDiv(layout.columns(), PackedLayout.COLUMN_BLOCK);
-    long columns = blocks * PackedLayout.COLUMN_BLOCK;
-    long mine = Math.ceilDiv(items, grid) * pair;
-    long fixed =
-        (long) most
-            * (2 * (columns + PackedLayout.COLUMN_BLOCK)
-                + 8 * (columns / run)
-                + 4 * (columns / gemv_h.GEMV_TASK_COLUMNS())
-                + 4 * mine * blocks * layout.tileRows());
-    int groups = PackedLayout.COLUMN_BLOCK / run;
-    long stage =
-        (long) layout.tileRows() * (PackedLayout.COLUMN_BLOCK / Byte.SIZE * bits + 3 * groups)
-            + BARRIER_BYTES;
-    long mostFit = (mostShared - fixed) / stage;
-    long fit = (gemv_h.GEMV_SHARED_TARGET() - fixed) / stage;
-    long fitAdding = (gemv_h.GEMV_ADD_SHARED_TARGET() - fixed) / stage;
-    boolean adds = result == Result.ADD_FLOAT;
-    if (adds && fitAdding >= gemv_h.GEMV_USUAL_WARPS()) {
-      fit = fitAdding;
-    }
-    int fewest = gemv_h.GEMV_MIN_WARPS();
-    if (fit < fewest || fit > mostFit) {
-      fit = mostFit;
-    }
-    if (fit < fewest) {
-      return new Plan("", grid, 0, 0, fixed);
-    }
-    long work = mine * blocks;
-    int mostWarps = gemv_h.GEMV_MAX_WARPS();
-    boolean many = adds || bits == 2 || work <= mostWarps;
-    int usual = many ? mostWarps : gemv_h.GEMV_FEW_WARPS();
-    int warps = (int) Math.min(fit < usual ? fit : fit / (fit / usual), mostWarps);
-    long rounds = Math.ceilDiv(work, warps);
-    if (rounds > 1) {
-      warps = (int) Math.ceilDiv(work, rounds);
-    } else if (warps > gemv_h.GEMV_USUAL_WARPS()) {
-      warps = (int) Math.max(work, gemv_h.GEMV_USUAL_WARPS());
-    }
-    int stages = (int) Math.min(Math.min(fit / warps, rounds), gemv_h.GEMV_MAX_STAGES());
-    return new Plan(
-        "gemv_w" + bits + "_g" + run + "_m" + most,
-        grid,
-        warps,
-        stages,
-        (long) warps * stages * stage + fixed);
+  private GemvPlan plan(PackedLayout layout, int tokens, Result result) {
+    return GemvPlan.of(layout, tokens, result, multiprocessors, mostShared);
   }
 }

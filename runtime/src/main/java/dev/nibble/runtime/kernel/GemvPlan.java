@@ -1,0 +1,83 @@
+package dev.nibble.runtime.kernel;
+
+import dev.nibble.bindings.kernels.gemv_h;
+import dev.nibble.quantizer.format.PackedLayout;
+import dev.nibble.runtime.kernel.PackedGemv.Result;
+
+/**
+ * How a gemv kernel is launched, by the rule of gemv.h.
+ *
+ * @param kernel its name
+ * @param grid blocks
+ * @param warps of a block
+ * @param stages of each warp's ring; 0 if another kernel must do the product
+ * @param sharedBytes of a block
+ */
+record GemvPlan(String kernel, int grid, int warps, int stages, long sharedBytes) {
+  private static final int BARRIER_BYTES = 8;
+  private static final int RUN_OF_CHANNELS = 128;
+
+  /**
+   * The launch of a product.
+   *
+   * @param layout of the weights of all parts
+   * @param tokens at least 1
+   * @param result what becomes of it
+   * @param multiprocessors of the device
+   * @param mostShared bytes that a block may have
+   * @return the plan
+   */
+  static GemvPlan of(
+      PackedLayout layout, int tokens, Result result, int multiprocessors, long mostShared) {
+    int bits = layout.bits();
+    int group = layout.groupSize();
+    int run = group == 0 ? RUN_OF_CHANNELS : group;
+    int most = Math.max(Integer.highestOneBit(Math.max(1, 2 * tokens - 1)), 1);
+    int pair = result == Result.SWIGLU_HALF ? 2 : 1;
+    long items = (long) layout.paddedRows() / layout.tileRows() / pair;
+    int grid = (int) Math.min(items, multiprocessors);
+    long blocks = Math.ceilDiv(layout.columns(), PackedLayout.COLUMN_BLOCK);
+    long columns = blocks * PackedLayout.COLUMN_BLOCK;
+    long mine = Math.ceilDiv(items, grid) * pair;
+    long fixed =
+        (long) most
+            * (2 * (columns + PackedLayout.COLUMN_BLOCK)
+                + 8 * (columns / run)
+                + 4 * (columns / gemv_h.GEMV_TASK_COLUMNS())
+                + 4 * mine * blocks * layout.tileRows());
+    int groups = PackedLayout.COLUMN_BLOCK / run;
+    long stage =
+        (long) layout.tileRows() * (PackedLayout.COLUMN_BLOCK / Byte.SIZE * bits + 3 * groups)
+            + BARRIER_BYTES;
+    long mostFit = (mostShared - fixed) / stage;
+    long fit = (gemv_h.GEMV_SHARED_TARGET() - fixed) / stage;
+    long fitAdding = (gemv_h.GEMV_ADD_SHARED_TARGET() - fixed) / stage;
+    boolean adds = result == Result.ADD_FLOAT;
+    if (adds && fitAdding >= gemv_h.GEMV_USUAL_WARPS()) {
+      fit = fitAdding;
+    }
+    int fewest = gemv_h.GEMV_MIN_WARPS();
+    if (fit < fewest || fit > mostFit) {
+      fit = mostFit;
+    }
+    if (fit < fewest) {
+      return new GemvPlan("", grid, 0, 0, fixed);
+    }
+    long work = mine * blocks;
+    int mostWarps = gemv_h.GEMV_MAX_WARPS();
+    boolean many = adds || bits == 2 || work <= mostWarps;
+    int usual = many ? mostWarps : gemv_h.GEMV_FEW_WARPS();
+    int warps = (int) Math.min(fit < usual ? fit : fit / (fit / usual), mostWarps);
+    long rounds = Math.ceilDiv(work, warps);
+    if (rounds > 1) {
+      warps = (int) Math.ceilDiv(work, rounds);
+    } else if (warps > gemv_h.GEMV_USUAL_WARPS()) {
+      warps = (int) Math.max(work, gemv_h.GEMV_USUAL_WARPS());
+    }
+    int stages = (int) Math.min(Math.min(fit / warps, rounds), gemv_h.GEMV_MAX_STAGES());
+    long needed = (long) warps * stages * stage + fixed;
+    long least = adds ? 0 : Math.min(mostShared, gemv_h.GEMV_STORE_SHARED_LEAST());
+    return new GemvPlan(
+        "gemv_w" + bits + "_g" + run + "_m" + most, grid, warps, stages, Math.max(needed, least));
+  }
+}
