@@ -8,15 +8,17 @@
 // added in order. So a row's result depends neither on the other rows nor on how many blocks share
 // the work. Up to 8 query heads of a KV head share a block:
 //   grid (kv_heads * ceil(heads / kv_heads / 8), splits, rows), block (ATTENTION_DECODE_THREADS, 1, 1),
-//   splits 1, 2, 4 or 8, no dynamic shared memory. On compute capability 9.0 and newer, with the
-//   images of sm_90a, clusters of (1, splits, 1) blocks save the way through `partials`.
+//   splits 1, 2, 4 or 8, dynamic shared memory attention_decode_shared_bytes. On compute capability
+//   9.0 and newer, with the images of sm_90a, clusters of (1, splits, 1) blocks save the way through
+//   `partials`.
 // Kernels: attention_decode_kvB_D for B in 16, 8, 4 and D in 64, 128, and attention_decode_kv3_128;
 // attention_decode_any for all else, and all of it.
 // Read before the wait for the previous kernel: positions, caches, the tables, the order, the cache. They
 // must not change in the graph that this kernel runs in, but for this kernel's own append; and where
 // steps follow each other without a graph, a step's first kernel must wait for the whole step before.
 // Fastest on an H200: splits the largest that leaves rows * grid x * splits at most 4 blocks a
-// multiprocessor (3 at 16 bits), as clusters where that is at most 2.5.
+// multiprocessor (3 at 16 bits), as clusters where that is at most 2.5; with many rows, no more of a
+// multiprocessor's memory as shared memory than those blocks need.
 #ifndef NIBBLE_ATTENTION_DECODE_H
 #define NIBBLE_ATTENTION_DECODE_H
 
@@ -80,5 +82,10 @@ struct attention_decode_args {
 
 static_assert(sizeof(struct attention_decode_args) == ATTENTION_DECODE_ARGS_BYTES,
               "the launcher fills these bytes");
+
+// Partial sums of a block: queries is the most that share one.
+KV_INLINE int attention_decode_shared_bytes(int queries) {
+  return (4 * queries + 8 * ((queries + 1) / 2)) * 4 * ATTENTION_DECODE_PARTIAL;
+}
 
 #endif  // NIBBLE_ATTENTION_DECODE_H

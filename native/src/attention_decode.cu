@@ -58,7 +58,7 @@ __device__ __forceinline__ void attend(const attention_decode_args& args) {
   const int queries = min(group_heads - query_block * kQueries, kQueries);
   const int outputs = queries * head_dim;
   __half* out = static_cast<__half*>(args.out) + row * args.out_stride + first_head * head_dim;
-  const int splits = gridDim.y;
+  const int splits = gridDim.y, split_bits = __ffs(splits) - 1;
 
   if (position < 0) {
     wait_for_previous_kernel();
@@ -89,8 +89,10 @@ __device__ __forceinline__ void attend(const attention_decode_args& args) {
   const bool clustered = kBits != kAnyBits && splits > 1 &&
                          cluster_size() == static_cast<uint32_t>(splits);
   if (clustered) cluster_arrive();
+  extern __shared__ float4 dynamic[];
+  const DecodeSums sums = {reinterpret_cast<DecodeSums::Row*>(dynamic), queries};
   const int warp = threadIdx.x / 32;
-  const int groups_here = kGroups / splits, first_group = blockIdx.y * groups_here;
+  const int groups_here = kGroups >> split_bits, first_group = blockIdx.y * groups_here;
   // Codes are little to load: a warp goes through whole groups by itself where there are enough of them.
   // Else each does a segment of every group.
   const bool alone = KvFormat<kBits, kDim>::kCodes && groups_here >= kDecodeWarps;
@@ -110,67 +112,80 @@ __device__ __forceinline__ void attend(const attention_decode_args& args) {
 
   const int64_t block = row * gridDim.x + blockIdx.x;
   float* partials = args.partials + block * kGroups * kQueries * kPartial;
+  const int rounds = ((outputs - 1) / ATTENTION_DECODE_THREADS >> split_bits) + 1;
+  // Hands a group's sum of an output to who adds up the groups.
+  const auto hand_over = [&](int group, int round, int query, int channel, const SoftmaxSum& sum) {
+    if (clustered) {
+      float* to = sums.gathered(group, round >> split_bits, rounds);
+      const int rank = round & (splits - 1);
+      if (channel == kPartialValues) {
+        const int pair = query % (ATTENTION_DECODE_THREADS / kDim);
+        store_cluster(to + 2 * pair, rank, sum.maximum);
+        store_cluster(to + 2 * pair + 1, rank, sum.weights);
+      }
+      store_cluster(to + kPartialValues + threadIdx.x, rank, sum.value);
+    } else {
+      float* to = partials + (group * kQueries + query) * kPartial;
+      if (channel == kPartialValues) {
+        to[0] = sum.maximum;
+        to[1] = sum.weights;
+      }
+      to[channel] = sum.value;
+    }
+  };
   for (int i = 0; i < groups_here; ++i, segment += stride) {
     const bool more = i + 1 < groups_here;
     segments.run(work.tile_of(segment + 1),
-                 shared.slots[alone ? (warp * groups_here + i) / kDecodeWarps : warp],
+                 sums.slot(alone ? (warp * groups_here + i) / kDecodeWarps : warp),
                  !alone || i % kDecodeWarps == 0);
-    if (alone && more) continue;
+    if (alone) continue;
     if (more) {
       segments.start(work.tile_of(segment + kDecodeWarps), work.tile_of(segment + kDecodeWarps + 1));
     }
     __syncthreads();
-    if (clustered && (alone || i == 0)) cluster_wait();
+    if (clustered && i == 0) cluster_wait();
 #pragma unroll 1
     for (int round = 0; round < kOutputs; ++round) {
       const int output = threadIdx.x + round * ATTENTION_DECODE_THREADS;
       if (output >= outputs) break;
       const int query = output / head_dim, channel = kPartialValues + output % head_dim;
-      SoftmaxSum all = {-INFINITY, 0.0f, 0.0f};
-      if (splits == 1 && !alone && i > 0) all = shared.sums[output];
-      for (int group = alone ? 0 : i; group <= i; ++group) {
-        SoftmaxSum sum = {-INFINITY, 0.0f, 0.0f};
+      SoftmaxSum sum = {-INFINITY, 0.0f, 0.0f};
 #pragma unroll
-        for (int w = 0; w < kDecodeWarps; ++w) {
-          if (alone && w > 0) break;
-          const float* partial = shared.slots[alone ? group : w][query];
-          sum.add(partial[0], partial[1], partial[channel]);
-        }
-        if (splits == 1) {
-          all.add(sum.maximum, sum.weights, sum.value);
-        } else if (clustered) {
-          float* to = shared.gathered[first_group + group][round / splits];
-          const int rank = round % splits;
-          if (channel == kPartialValues) {
-            const int pair = output / head_dim % (ATTENTION_DECODE_THREADS / kDim);
-            store_cluster(to + 2 * pair, rank, sum.maximum);
-            store_cluster(to + 2 * pair + 1, rank, sum.weights);
-          }
-          store_cluster(to + kPartialValues + threadIdx.x, rank, sum.value);
-        } else {
-          float* to = partials + ((first_group + group) * kQueries + query) * kPartial;
-          if (channel == kPartialValues) {
-            to[0] = sum.maximum;
-            to[1] = sum.weights;
-          }
-          to[channel] = sum.value;
-        }
+      for (int w = 0; w < kDecodeWarps; ++w) {
+        const float* partial = sums.slot(w)[query];
+        sum.add(partial[0], partial[1], partial[channel]);
       }
-      if (splits == 1 && more) {
-        shared.sums[output] = all;
-      } else if (splits == 1) {
-        out[output] = all.average();
+      if (splits == 1) {
+        SoftmaxSum all = {-INFINITY, 0.0f, 0.0f};
+        if (i > 0) all = sums.so_far()[output];
+        all.add(sum.maximum, sum.weights, sum.value);
+        sums.so_far()[output] = all;
+      } else {
+        hand_over(first_group + i, round, query, channel, sum);
       }
     }
     if (more) __syncthreads();
   }
-  if (splits == 1) return;
+  if (alone) {
+    __syncthreads();
+    if (clustered) cluster_wait();
+    for (int round = 0; splits > 1 && round < kOutputs; ++round) {
+      const int output = threadIdx.x + round * ATTENTION_DECODE_THREADS;
+      if (output >= outputs) break;
+      const int query = output / head_dim, channel = kPartialValues + output % head_dim;
+      for (int group = 0; group < groups_here; ++group) {
+        const float* partial = sums.slot(group)[query];
+        hand_over(first_group + group, round, query, channel,
+                  {partial[0], partial[1], partial[channel]});
+      }
+    }
+  }
 
-  // The groups of a row and head in order, by the last block or, in a cluster, each block its outputs.
+  // The groups of a row and head in order, by this block or, in a cluster, each block its outputs.
   if (clustered) {
     cluster_arrive();
     cluster_wait();
-  } else {
+  } else if (splits > 1) {
     __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) shared.arrived = atomicInc(args.arrivals + block, splits - 1);
@@ -184,11 +199,19 @@ __device__ __forceinline__ void attend(const attention_decode_args& args) {
     if (output >= outputs) break;
     const int query = output / head_dim, channel = kPartialValues + output % head_dim;
     SoftmaxSum sum = {-INFINITY, 0.0f, 0.0f};
-    if (clustered) {
+    if (splits == 1 && !alone) {
+      sum = sums.so_far()[output];
+    } else if (splits == 1) {
+#pragma unroll
+      for (int group = 0; group < kGroups; ++group) {
+        const float* from = sums.slot(group)[query];
+        sum.add(from[0], from[1], from[channel]);
+      }
+    } else if (clustered) {
       const int pair = output / head_dim % (ATTENTION_DECODE_THREADS / kDim);
 #pragma unroll
       for (int group = 0; group < kGroups; ++group) {
-        const float* from = shared.gathered[group][i / splits];
+        const float* from = sums.gathered(group, i >> split_bits, rounds);
         sum.add(from[2 * pair], from[2 * pair + 1], from[kPartialValues + threadIdx.x]);
       }
     } else {

@@ -46,22 +46,30 @@ struct DecodeShared {
   __align__(16) uint32_t rows[2][kMaxRowWords];
   uint8_t codes[2][kMaxHeadDim];
   KvStep steps[2];
-  // Partial sums of the warps' segments, or of groups where each is one warp's.
-  union {
-    __align__(16) float slots[kGroups][kQueries][kPartial];
-    struct {
-      float below[kDecodeWarps][kQueries][kPartial];
-      // Where the first slots are enough: partial sums of all groups for the outputs that this block of a
-      // cluster writes, maximum and sum of weights, of two queries where head_dim is 64, then a value
-      // for each thread.
-      union {
-        float gathered[kGroups][kQueries / 2][kPartial];
-        // Sums so far, where one block does a group after the other: each thread's own.
-        SoftmaxSum sums[kQueries * kMaxHeadDim];
-      };
-    };
-  };
   uint32_t arrived;
+};
+
+// Partial sums in a block's dynamic shared memory.
+struct DecodeSums {
+  using Row = float[kPartial];
+
+  Row* rows;
+  int queries;
+
+  // Of the queries, of a warp's segment, or of a group where each is one warp's.
+  __device__ __forceinline__ Row* slot(int i) const { return rows + i * queries; }
+
+  // Where kDecodeWarps slots are enough, what follows them: partial sums of all groups for the outputs
+  // that this block of a cluster writes, `rounds` rows of them, each maximum and sum of weights, of two
+  // queries where head_dim is 64, then a value for each thread;
+  __device__ __forceinline__ float* gathered(int group, int round, int rounds) const {
+    return slot(kDecodeWarps)[group * rounds + round];
+  }
+
+  // or the sums so far, where one block does a group after the other, each thread's own.
+  __device__ __forceinline__ SoftmaxSum* so_far() const {
+    return reinterpret_cast<SoftmaxSum*>(slot(kDecodeWarps));
+  }
 };
 
 // Prepares the queries and, in the block that has the sequence's last tile, the new key and value.

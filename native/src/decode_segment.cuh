@@ -71,7 +71,7 @@ class DecodeSegments {
         shared_(shared),
         g_(threadIdx.x % 32 / 4),
         t_(threadIdx.x % 4),
-        columns_(work.queries > 1 ? 2 : 1) {}
+        columns_(Format::kCodes && work.queries == 1 ? 1 : 2) {}
 
   // Starts loading tile `begin`, which those up to `limit` will follow; nothing of the new token.
   __device__ __forceinline__ void start(int begin, int limit) {

@@ -20,12 +20,8 @@ public final class DecodeAttention {
   /** Rows up to which that pays. */
   private static final int FEW_ROWS = 4;
 
-  /**
-   * The same for many rows: as much as the most blocks take. What is loaded from a cache goes
-   * through the first-level cache, which has the rest; left as the kernel before had it, 64 rows of
-   * 512 positions of 8 bits took 101 us in a decode step, so 86 us.
-   */
-  private static final int SHARED_MEMORY_OF_MANY = 66;
+  /** Shared bytes of a block besides the dynamic ones, what the device keeps included. */
+  private static final int STATIC_BYTES = 4352;
 
   /**
    * Most blocks of two multiprocessors that are launched as clusters: the 320 blocks of a
@@ -36,6 +32,8 @@ public final class DecodeAttention {
   private final KvLayout cache;
   private final int multiprocessors;
   private final Kernel kernel;
+
+  private final int sharedBytesPerBlock;
 
   /** Whether blocks of a row and head may be clusters. */
   private final boolean clusters;
@@ -52,6 +50,7 @@ public final class DecodeAttention {
   public DecodeAttention(KernelCatalog kernels, KvLayout cache) {
     this.cache = cache;
     multiprocessors = kernels.device().properties().multiprocessors();
+    sharedBytesPerBlock = kernels.device().properties().sharedBytesPerBlock();
     int headDim = cache.headDim();
     boolean special = cache.bits() == 3 ? headDim == 128 : headDim == 64 || headDim == 128;
     kernel =
@@ -195,6 +194,7 @@ public final class DecodeAttention {
     attention_decode_args.epsilon(args, heads.epsilon());
     int blocks = blocks(cache, heads.heads());
     int splits = splits(blocks * rows);
+    int sharedBytes = sharedBytes(heads.heads() / kvHeads);
     boolean clustered =
         clusters && 2L * blocks * rows * splits <= (long) CLUSTERED_PER_TWO * multiprocessors;
     kernel.launch(
@@ -202,16 +202,39 @@ public final class DecodeAttention {
         new LaunchConfig(
             new Dim3(blocks, splits, rows),
             Dim3.of(attention_decode_h.ATTENTION_DECODE_THREADS()),
-            0,
+            sharedBytes,
             start,
             new Dim3(1, clustered ? splits : 1, 1),
-            rows <= FEW_ROWS ? SHARED_MEMORY : SHARED_MEMORY_OF_MANY),
+            rows <= FEW_ROWS ? SHARED_MEMORY : sharedPercent(sharedBytes)),
         args);
+  }
+
+  private static int sharedBytes(int queriesOfKey) {
+    int queries = Math.min(queriesOfKey, attention_decode_h.ATTENTION_DECODE_QUERIES());
+    return (4 * queries + 8 * Math.ceilDiv(queries, 2))
+        * attention_decode_h.ATTENTION_DECODE_PARTIAL()
+        * Float.BYTES;
+  }
+
+  /**
+   * Percent of a multiprocessor's memory that its blocks need as shared memory. What is loaded from
+   * a cache goes through the first-level cache, which has the rest, and many rows need its room:
+   * with what the kernel before had left of it, 64 rows of 512 positions of 8 bits took 101 us in a
+   * decode step.
+   */
+  private int sharedPercent(int sharedBytes) {
+    int bytes = blocksAtOnce() * (sharedBytes + STATIC_BYTES);
+    return Math.min(100, Math.ceilDiv(100 * bytes, sharedBytesPerBlock));
+  }
+
+  /** Blocks that a multiprocessor runs at once. */
+  private int blocksAtOnce() {
+    return cache.bits() == 16 ? 3 : 4;
   }
 
   /** The most that leaves a multiprocessor no more blocks than it runs at once. */
   private int splits(int blocks) {
-    int most = (cache.bits() == 16 ? 3 : 4) * multiprocessors;
+    int most = blocksAtOnce() * multiprocessors;
     int splits = attention_decode_h.ATTENTION_DECODE_SPLITS();
     while (splits > 1 && splits * blocks > most) {
       splits /= 2;
