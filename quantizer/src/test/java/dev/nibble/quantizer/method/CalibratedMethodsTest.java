@@ -37,6 +37,8 @@ class CalibratedMethodsTest {
         "awq+gptq",
         "adaround",
         "awq+adaround",
+        "omniquant",
+        "omniquant+par",
         "smoothquant",
         "smoothquant+gptaq"
       })
