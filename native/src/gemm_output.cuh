@@ -28,6 +28,8 @@ class HalfRows {
         y_(static_cast<__half*>(args.y) + (first_token + lane / 4) * args.y_stride + first_row +
            lane % 4 * 2) {}
 
+  __device__ __forceinline__ void add_old(int, float (&)[4]) const {}
+
   // values: of rows l / 4 and l / 4 + 8, tokens of a block.
   __device__ __forceinline__ void store(int block, float (&values)[4]) const {
 #pragma unroll
@@ -68,22 +70,29 @@ class FloatRows {
         y_(static_cast<float*>(args.y) + (first_token + lane % 4 * 2) * args.y_stride + first_row +
            lane / 4) {}
 
+  // What is there already, where the product is added to it.
+  __device__ __forceinline__ void add_old(int block, float (&values)[4]) const {
+    if (!add_) return;
+    const float* y = y_ + 8 * block * stride_;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      if (is_here(block, e)) values[e] = y[e % 2 * stride_ + e / 2 * 8] + values[e];
+    }
+  }
+
   __device__ __forceinline__ void store(int block, const float (&values)[4]) const {
     float* y = y_ + 8 * block * stride_;
-    float old[4] = {};
-    bool here[4];
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
-      here[e] = 8 * block + e % 2 < tokens_ && e / 2 * 8 < rows_;
-      if (add_ && here[e]) old[e] = y[e % 2 * stride_ + e / 2 * 8];
-    }
-#pragma unroll
-    for (int e = 0; e < 4; ++e) {
-      if (here[e]) y[e % 2 * stride_ + e / 2 * 8] = old[e] + values[e];
+      if (is_here(block, e)) y[e % 2 * stride_ + e / 2 * 8] = values[e];
     }
   }
 
  private:
+  __device__ __forceinline__ bool is_here(int block, int e) const {
+    return 8 * block + e % 2 < tokens_ && e / 2 * 8 < rows_;
+  }
+
   bool add_;
   int tokens_, rows_;
   int64_t stride_;
@@ -103,24 +112,35 @@ __device__ __forceinline__ void store_blocks(const gemm_args& args, const Rows& 
       if (kScaled && args.token_zeros != nullptr) row_sum[j] = args.row_sums[row];
     }
   }
+  // A store may alias a load for all the compiler knows, so loads of some blocks come before their
+  // stores: latency once for all of them.
+  constexpr int kTogether = 4;
+  static_assert(kCount / 4 % kTogether == 0, "no block is left over");
 #pragma unroll
-  for (int i = 0; i < kCount / 4; ++i) {
-    float values[4];
+  for (int first = 0; first < kCount / 4; first += kTogether) {
+    float values[kTogether][4];
 #pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      float scale = 1.0f, zero = 0.0f;
-      if (kScaled) {
-        const int token = min(first_token + 8 * i + lane % 4 * 2 + e, args.tokens - 1);
-        scale = args.token_scales[token];
-        if (args.token_zeros != nullptr) zero = args.token_zeros[token];
+    for (int b = 0; b < kTogether; ++b) {
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        const int i = first + b;
+        float scale = 1.0f, zero = 0.0f;
+        if (kScaled) {
+          const int token = min(first_token + 8 * i + lane % 4 * 2 + e, args.tokens - 1);
+          scale = args.token_scales[token];
+          if (args.token_zeros != nullptr) zero = args.token_zeros[token];
+        }
+#pragma unroll
+        for (int j = 0; j < 2; ++j) {
+          const float sum = sum_of(4 * i + 2 * j + e);
+          values[b][2 * j + e] =
+              kScaled ? scale * (sum - zero * row_sum[j]) + bias[j] : sum + bias[j];
+        }
       }
-#pragma unroll
-      for (int j = 0; j < 2; ++j) {
-        const float sum = sum_of(4 * i + 2 * j + e);
-        values[2 * j + e] = kScaled ? scale * (sum - zero * row_sum[j]) + bias[j] : sum + bias[j];
-      }
+      rows.add_old(first + b, values[b]);
     }
-    rows.store(i, values);
+#pragma unroll
+    for (int b = 0; b < kTogether; ++b) rows.store(first + b, values[b]);
   }
 }
 
