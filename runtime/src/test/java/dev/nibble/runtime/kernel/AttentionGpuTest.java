@@ -11,6 +11,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** attention_decode and attention_prefill over caches that rope_append filled. */
 @KernelTest
@@ -112,6 +113,14 @@ class AttentionGpuTest {
       int[] lengths = IntStream.range(0, rows).map(row -> row % 20).toArray();
       decode(HeadInputs.Kind.ROTATED, 8, cache, 0, 16, lengths);
     }
+  }
+
+  /** So many blocks that a warp goes through whole groups of codes by itself. */
+  @ParameterizedTest
+  @ValueSource(ints = {8, 4, 3})
+  void decodeOfManyHeads(int bits) {
+    KvLayout cache = new KvLayout(bits, 144, 67, 128);
+    decode(HeadInputs.Kind.ROTATED, 67, cache, 0, 16, TRACED);
   }
 
   @ParameterizedTest
