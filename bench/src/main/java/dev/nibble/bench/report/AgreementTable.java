@@ -17,20 +17,18 @@ import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Stream;
 
-/** Two runs, sort by sort: of one commit where a folder of results has such, else the nearest. */
+/** Each two runs of a folder of results that have figures in common, sort by sort. */
 final class AgreementTable {
   private AgreementTable() {}
 
   private record Pair(Set<String> commits, Agreement found) {
+    /** Of one commit first, then those with the most figures. */
     private static final Comparator<Pair> NEAREST =
-        Comparator.comparing((Pair pair) -> -pair.commits.size())
-            .thenComparing(pair -> pair.found.pairs().size());
+        Comparator.comparing((Pair pair) -> pair.commits.size())
+            .thenComparing(pair -> -pair.found.pairs().size());
   }
 
-  /**
-   * The table in Markdown of the pair of files of the fewest commits, then with the most figures in
-   * common, the later held to the earlier; it names the commits.
-   */
+  /** Tables in Markdown, the later run held to the earlier; each names the commits. */
   static Optional<String> markdown(Path results) throws IOException {
     List<List<Measurement>> runs = new ArrayList<>();
     try (Stream<Path> files = Files.list(results)) {
@@ -50,8 +48,9 @@ final class AgreementTable {
     }
     return pairs.stream()
         .filter(pair -> !pair.found.pairs().isEmpty())
-        .max(Pair.NEAREST)
-        .map(AgreementTable::markdown);
+        .sorted(Pair.NEAREST)
+        .map(AgreementTable::markdown)
+        .reduce((first, next) -> first + "\n" + next);
   }
 
   /** The commits whose code a run measured. */
