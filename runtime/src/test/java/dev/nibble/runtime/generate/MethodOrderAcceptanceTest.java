@@ -15,6 +15,7 @@ import dev.nibble.runtime.MadeModels.Size;
 import dev.nibble.runtime.TestModels;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.DoubleSummaryStatistics;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
@@ -121,28 +122,44 @@ class MethodOrderAcceptanceTest {
     }
   }
 
-  /**
-   * The inputs that quantized blocks leave are the ones to calibrate on; to ranges that are trained
-   * at 3 bits they are all the same.
-   */
+  /** The inputs that quantized blocks leave are the ones to calibrate on. */
   @ParameterizedTest
   @CsvSource({
-    "gptq, W3A16, 0, 1",
-    "gptq, W2A16g64, 0, 1",
-    "omniquant, W3A16, 0, 1.01",
-    "omniquant, W3A16, 1, 1.01",
-    "omniquant, W3A16, 2, 1.01",
-    "omniquant, W2A16g64, 0, 1",
-    "omniquant, W2A16g64, 1, 1",
-    "omniquant, W2A16g64, 2, 1",
+    "gptq, W3A16, 0",
+    "gptq, W2A16g64, 0",
+    "omniquant, W2A16g64, 0",
+    "omniquant, W2A16g64, 1",
+    "omniquant, W2A16g64, 2",
   })
-  void quantizedInputsAreBetterThanFullOnes(String method, String scheme, long seed, double share)
+  void quantizedInputsAreBetterThanFullOnes(String method, String scheme, long seed)
       throws IOException {
-    Options options = method.equals("omniquant") ? TEN : NONE;
-    BlockMethod onFullInputs = new OnFullInputs(MethodCatalog.create(method, options));
-    Made full = run(method + " on full inputs", onFullInputs, scheme, seed);
-    Made found = run(method, scheme, options, seed);
-    assertTrue(found.perplexity() <= share * full.perplexity(), found + " against " + full);
+    Made full = onFullInputs(method, scheme, seed);
+    Made found = run(method, scheme, options(method), seed);
+    assertTrue(found.perplexity() <= full.perplexity(), found + " against " + full);
+  }
+
+  /** To ranges trained at 3 bits both are the same: means differ by less than seeds do. */
+  @Test
+  void inputsAreAllTheSameToRangesOfThreeBits() throws IOException {
+    DoubleSummaryStatistics quantized = new DoubleSummaryStatistics();
+    DoubleSummaryStatistics full = new DoubleSummaryStatistics();
+    for (int seed = 0; seed < 3; seed++) {
+      full.accept(onFullInputs("omniquant", "W3A16", seed).perplexity());
+      quantized.accept(run("omniquant", "W3A16", TEN, seed).perplexity());
+    }
+    assertTrue(
+        Math.abs(quantized.getAverage() - full.getAverage())
+            < quantized.getMax() - quantized.getMin(),
+        quantized + " against " + full);
+  }
+
+  private Made onFullInputs(String method, String scheme, long seed) throws IOException {
+    BlockMethod onFullInputs = new OnFullInputs(MethodCatalog.create(method, options(method)));
+    return run(method + " on full inputs", onFullInputs, scheme, seed);
+  }
+
+  private static Options options(String method) {
+    return method.equals("omniquant") ? TEN : NONE;
   }
 
   /** Where rounding leaves much to make up for; at 3 bits of weights alone eight blocks are few. */
