@@ -9,6 +9,7 @@ import dev.nibble.bench.kernel.AttentionShape;
 import dev.nibble.bench.kernel.BesideBench;
 import dev.nibble.bench.kernel.ProductBench;
 import dev.nibble.bench.kernel.RowBench;
+import dev.nibble.bench.kernel.StepProductBench;
 import dev.nibble.bench.kernel.Timed;
 import dev.nibble.bench.kernel.Workbench;
 import dev.nibble.quantizer.format.QuantScheme;
@@ -78,6 +79,20 @@ class GpuBenchmarksTest {
   }
 
   @ParameterizedTest
+  @ValueSource(strings = {"W16A16", "W4A16g128", "W3A16g128", "W2A16g128", "W8A16"})
+  void productsOfAStepAreCheckedAndTimed(String scheme) {
+    try (Workbench bench = Workbench.open()) {
+      for (StepProductBench.Form form : StepProductBench.Form.values()) {
+        Timed time =
+            new StepProductBench(bench, 5)
+                .run(new LinearShape(384, 640), QuantScheme.parse(scheme), form);
+        assertEquals(form.label(), time.parameters().get("as"));
+        assertTrue(time.microseconds().min() > 0, time.toString());
+      }
+    }
+  }
+
+  @ParameterizedTest
   @ValueSource(ints = {16, 8, 4, 3})
   void attentionIsCheckedAndTimed(int bits) {
     try (Workbench bench = Workbench.open()) {
@@ -86,6 +101,10 @@ class GpuBenchmarksTest {
           attention.decode(new AttentionShape(8, 2, 128, bits, 3, 77)).microseconds().min() > 0);
       assertTrue(
           attention.prefill(new AttentionShape(8, 2, 128, 16, 1, 77)).microseconds().min() > 0);
+      if (bits < 16) {
+        assertTrue(
+            attention.stage(new AttentionShape(8, 2, 128, bits, 1, 77)).microseconds().min() > 0);
+      }
     }
   }
 

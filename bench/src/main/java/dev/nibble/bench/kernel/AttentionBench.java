@@ -6,6 +6,7 @@ import dev.nibble.runtime.cuda.DeviceRange;
 import dev.nibble.runtime.kernel.AttentionHeads;
 import dev.nibble.runtime.kernel.DecodeAttention;
 import dev.nibble.runtime.kernel.KvLayout;
+import dev.nibble.runtime.kernel.KvStaging;
 import dev.nibble.runtime.kernel.MatrixRows;
 import dev.nibble.runtime.kernel.PrefillAttention;
 import dev.nibble.runtime.kernel.RotaryAppend;
@@ -13,12 +14,19 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.IntConsumer;
 
-/** Attention of decode steps and of prompts, over caches filled by the engine's own kernel. */
+/**
+ * Attention of decode steps and of prompts, and what restores a packed cache for the latter, over
+ * caches filled by the engine's own kernel.
+ */
 public final class AttentionBench {
   private static final long SEED = 0x6b76L;
   private static final int DECODE_LAUNCHES = 24;
   private static final int PREFILL_LAUNCHES = 4;
+
+  /** Steps and minimums of a packed key and value. */
+  private static final int STEP_BYTES = 8;
 
   private final Workbench bench;
   private final int samples;
@@ -134,7 +142,7 @@ public final class AttentionBench {
     for (int b : ProductCheck.spread(shape.batch())) {
       require("attention_decode", shape, cache, rows, b, stride, shape.context(), out);
     }
-    long read = layout.rowBytes() * 2L + (shape.kvBits() < 16 ? 8 : 0);
+    long read = layout.rowBytes() * 2L + (shape.kvBits() < 16 ? STEP_BYTES : 0);
     long tokens = (long) shape.batch() * shape.context();
     Work work =
         new Work(
@@ -190,6 +198,74 @@ public final class AttentionBench {
         new Work(4L * tokens * (shape.queries() + shape.keys()), 4 * pairs * shape.queries());
     bench.clear();
     return new Timed("attention_prefill", "", shape.parameters(), time, work);
+  }
+
+  /**
+   * Measures how a packed cache becomes the halves that attention of a prompt reads.
+   *
+   * @param shape one sequence, fewer than 16 bits
+   * @return the time of its keys and values
+   * @throws WrongResultException if one is not what plain loops restore
+   */
+  public Timed stage(AttentionShape shape) {
+    if (shape.batch() != 1 || shape.kvBits() == 16) {
+      throw new IllegalArgumentException(shape + ": expected one sequence of fewer bits");
+    }
+    int positions = shape.context();
+    KvLayout layout = KvLayout.of(shape.kvBits(), positions, shape.kvHeads(), shape.headDim());
+    KvLayout stage = KvLayout.of(16, positions, shape.kvHeads(), shape.headDim());
+    Rows context = Rows.random(shape, positions);
+    DeviceRange filled = filled(shape, layout, context);
+    List<DeviceRange> regions = new ArrayList<>();
+    for (int i = Workbench.rotations(layout.regionBytes()); i > 0; i--) {
+      regions.add(bench.copy(filled));
+    }
+    DeviceRange restored = bench.room(stage.regionBytes());
+    KvStaging staging = new KvStaging(bench.kernels());
+    IntConsumer launch =
+        i ->
+            staging.launch(
+                bench.stream(),
+                layout,
+                regions.get(i % regions.size()),
+                stage,
+                restored,
+                positions);
+    HostCache cache =
+        HostCache.of(context.k, context.v, shape.kvHeads(), shape.headDim(), shape.kvBits());
+    restored.fill(bench.stream(), (byte) 0xff);
+    launch.accept(regions.size() - 1);
+    requireStaged(shape, stage, cache, restored);
+    Spread time = bench.microseconds(ProductBench.launches(regions.size(), 1), launch, samples);
+    requireStaged(shape, stage, cache, restored);
+    long rows = 2L * positions * shape.kvHeads();
+    long read = rows * layout.rowBytes() + rows / 2 * STEP_BYTES;
+    bench.clear();
+    return new Timed(
+        "kv_stage", "", shape.parameters(), time, new Work(read + rows * stage.rowBytes(), 0));
+  }
+
+  private void requireStaged(
+      AttentionShape shape, KvLayout stage, HostCache cache, DeviceRange restored) {
+    for (int position : ProductCheck.spread(shape.context())) {
+      for (int head : ProductCheck.spread(shape.kvHeads())) {
+        long at = ((long) head * stage.capacity() + position) * stage.rowBytes();
+        String what = "kv_stage " + shape + ", position " + position + ", head " + head;
+        requireRow(what + ", key", cache.key(position, head), restored, at, stage);
+        requireRow(
+            what + ", value",
+            cache.value(position, head),
+            restored,
+            at + stage.valuesOffset(),
+            stage);
+      }
+    }
+  }
+
+  private void requireRow(
+      String what, double[] expected, DeviceRange restored, long at, KvLayout stage) {
+    float[] found = bench.readHalves(restored.slice(at, stage.rowBytes()));
+    Tolerance.require(what, expected, found, Tolerance.LIMIT);
   }
 
   private void require(

@@ -1,5 +1,7 @@
 package dev.nibble.bench.kernel;
 
+import java.util.Arrays;
+
 /**
  * Keys and values of a sequence as a cache of some bits holds them, and attention over them in
  * double precision.
@@ -80,6 +82,22 @@ record HostCache(float[] keys, float[] values, int kvHeads, int headDim) {
       result[d] /= weight;
     }
     return result;
+  }
+
+  /** A key of a position. */
+  double[] key(int position, int kvHead) {
+    return row(keys, position, kvHead);
+  }
+
+  /** A value of a position. */
+  double[] value(int position, int kvHead) {
+    return row(values, position, kvHead);
+  }
+
+  private double[] row(float[] rows, int position, int kvHead) {
+    double[] row = new double[headDim];
+    Arrays.setAll(row, d -> rows[index(position, kvHead) + d]);
+    return row;
   }
 
   private int index(int position, int kvHead) {

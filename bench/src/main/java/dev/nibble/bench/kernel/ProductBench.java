@@ -54,7 +54,7 @@ public final class ProductBench {
     List<Timed> found = new ArrayList<>();
     try (Arena arena = Arena.ofShared()) {
       HostLinear linear = HostLinear.random(shape, scheme, arena, SEED);
-      List<DeviceWeights> weights = upload(linear);
+      List<DeviceWeights> weights = upload(bench, linear);
       for (int count : tokens) {
         found.addAll(run(shape, linear, weights, count));
       }
@@ -67,7 +67,8 @@ public final class ProductBench {
     return found;
   }
 
-  private List<DeviceWeights> upload(HostLinear linear) {
+  /** As many copies as no cache holds. */
+  static List<DeviceWeights> upload(Workbench bench, HostLinear linear) {
     DeviceRange matrix = bench.upload(linear.matrix());
     DeviceRange scales = linear.scales() == null ? null : bench.upload(linear.scales());
     DeviceRange zeros = linear.zeros() == null ? null : bench.upload(linear.zeros());

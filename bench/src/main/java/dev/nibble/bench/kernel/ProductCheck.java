@@ -32,7 +32,7 @@ final class ProductCheck {
       double[] x = inputs.token(token, linear.scheme().activationBits());
       for (int b = 0; b < blocks.length; b++) {
         int first = blocks[b] * HostLinear.BLOCK;
-        double[] expected = Arrays.stream(weights[b]).mapToDouble(row -> dot(row, x)).toArray();
+        double[] expected = times(weights[b], x);
         Tolerance.require(
             what + " tokens, token " + token + ", rows from " + first,
             expected,
@@ -40,6 +40,11 @@ final class ProductCheck {
             Tolerance.LIMIT);
       }
     }
+  }
+
+  /** Some rows of weights times a token. */
+  static double[] times(double[][] rows, double[] x) {
+    return Arrays.stream(rows).mapToDouble(row -> dot(row, x)).toArray();
   }
 
   private static double dot(double[] a, double[] b) {

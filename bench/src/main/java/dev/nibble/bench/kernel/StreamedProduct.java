@@ -5,6 +5,7 @@ import dev.nibble.runtime.kernel.DeviceWeights;
 import dev.nibble.runtime.kernel.MatrixRows;
 import dev.nibble.runtime.kernel.PackedGemv;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** Few tokens: the weights are streamed past them, and they are read as they are. */
 final class StreamedProduct implements TokenProduct {
@@ -13,17 +14,46 @@ final class StreamedProduct implements TokenProduct {
   private final DenseGemv dense;
   private final boolean halves;
   private final MatrixRows x;
-  private final MatrixRows y;
+  private final PackedGemv.@Nullable Norm norm;
+  private final List<PackedGemv.Part> parts;
+  private final PackedGemv.Result result;
   private final int tokens;
 
   StreamedProduct(Workbench bench, HostLinear linear, MatrixRows x, MatrixRows y, int tokens) {
+    this(
+        bench,
+        linear,
+        x,
+        null,
+        tokens,
+        List.of(new PackedGemv.Part(linear.rows(), null, null, y)),
+        PackedGemv.Result.STORE_HALF);
+  }
+
+  /**
+   * A product with what the engine does beside it.
+   *
+   * @param x fp16, or float where there is a norm
+   * @param parts the linears that the weights are of
+   * @param result what becomes of the products
+   */
+  StreamedProduct(
+      Workbench bench,
+      HostLinear linear,
+      MatrixRows x,
+      PackedGemv.@Nullable Norm norm,
+      int tokens,
+      List<PackedGemv.Part> parts,
+      PackedGemv.Result result) {
     this.bench = bench;
     packed = new PackedGemv(bench.kernels());
     dense = new DenseGemv(bench.kernels());
     halves = linear.layout() == null;
     this.x = x;
-    this.y = y;
+    this.norm = norm;
     this.tokens = tokens;
+    this.parts = parts;
+    this.result = result;
   }
 
   @Override
@@ -41,13 +71,11 @@ final class StreamedProduct implements TokenProduct {
 
   @Override
   public void multiply(DeviceWeights weights) {
-    PackedGemv.Result result = PackedGemv.Result.STORE_HALF;
-    List<PackedGemv.Part> parts = List.of(new PackedGemv.Part(weights.rows(), null, null, y));
     switch (weights) {
       case DeviceWeights.Packed codes ->
-          packed.multiply(bench.stream(), codes, x, null, tokens, parts, result);
+          packed.multiply(bench.stream(), codes, x, norm, tokens, parts, result);
       case DeviceWeights.Dense matrix ->
-          dense.multiply(bench.stream(), matrix, x, null, tokens, parts, result);
+          dense.multiply(bench.stream(), matrix, x, norm, tokens, parts, result);
     }
   }
 }

@@ -28,7 +28,8 @@ final class Comparison {
   static Optional<String> html(Figures figures) {
     Map<Subject, List<Measurement>> subjects = new TreeMap<>();
     for (Measurement m : figures.all()) {
-      if (m.kind() == Kind.KERNEL || m.kind() == Kind.MODEL) {
+      // No other program's product is one with a norm or a sum beside.
+      if ((m.kind() == Kind.KERNEL || m.kind() == Kind.MODEL) && m.parameter("as").isEmpty()) {
         subjects.computeIfAbsent(subject(m), _ -> new ArrayList<>()).add(m);
       }
     }

@@ -54,6 +54,15 @@ record Figures(String device, List<Measurement> all, Ceilings ceilings) {
     return latest(m -> isProduct(m, shape, tokens, scheme) && m.origin() == Origin.MEASURED);
   }
 
+  /** The same product of one token as a decode step has it. */
+  Optional<Measurement> productOfStep(String shape, String scheme, String as) {
+    return latest(m ->
+        m.kind() == Kind.KERNEL
+            && m.parameter("shape").equals(shape)
+            && m.parameter("scheme").equals(scheme)
+            && m.parameter("as").equals(as));
+  }
+
   /** The same product by cuBLASLt. */
   Optional<Measurement> libraryProduct(String shape, String tokens, String scheme) {
     return latest(
@@ -65,7 +74,8 @@ record Figures(String device, List<Measurement> all, Ceilings ceilings) {
         && m.parameter("shape").equals(shape)
         && m.parameter("tokens").equals(tokens)
         && m.parameter("scheme").equals(scheme)
-        && m.parameter("with").isEmpty();
+        && m.parameter("with").isEmpty()
+        && m.parameter("as").isEmpty();
   }
 
   /** The share of the ceiling that binds, empty where that is not known. */

@@ -12,8 +12,7 @@ import java.util.Optional;
 /**
  * What the parts of a decode step take when each is measured alone, beside the step itself, for the
  * base point: llama-2-7b at W4A16g128, one sequence, 512 tokens in the cache. In the step
- * neighbours overlap, and norms and SwiGLU are parts of the products, so the parts' sum is not the
- * step's time.
+ * neighbours overlap, so the parts' sum is not the step's time.
  */
 final class StepTable {
   private static final String ONE = "1";
@@ -105,7 +104,7 @@ final class StepTable {
     }
     String kvHeads = Integer.toString(heads);
     return List.of(
-        linear(gpu, "q, k, v", "qkv", layers, Charts.BASE_SCHEME),
+        linear(gpu, "q, k, v", "qkv", layers, "norm"),
         new Part(
             "attention",
             layers,
@@ -115,10 +114,10 @@ final class StepTable {
                     && m.parameter("context").equals(Charts.BASE_DEPTH)
                     && m.parameter("kv_heads").equals(kvHeads)
                     && m.parameter("kv_bits").equals("16"))),
-        linear(gpu, "o", "o", layers, Charts.BASE_SCHEME),
-        linear(gpu, "gate, up", "gate_up", layers, Charts.BASE_SCHEME),
-        linear(gpu, "down", "down", layers, Charts.BASE_SCHEME),
-        linear(gpu, "head (fp16)", "head", 1, "W16A16"),
+        linear(gpu, "o", "o", layers, "add"),
+        linear(gpu, "gate, up", "gate_up", layers, "norm+swiglu"),
+        linear(gpu, "down", "down", layers, "add"),
+        new Part("head (fp16)", 1, gpu.product(size("head"), ONE, "W16A16")),
         new Part(
             "choice of the token",
             1,
@@ -129,8 +128,16 @@ final class StepTable {
                     && m.parameter("vocab").equals(Integer.toString(vocabulary)))));
   }
 
-  private static Part linear(Figures gpu, String name, String linear, int times, String scheme) {
-    String shape = LinearShape.of(Charts.BASE_MODEL + "/" + linear).size();
-    return new Part(name, times, gpu.product(shape, ONE, scheme));
+  /** A linear as the step has it; where only the plain product is measured, that. */
+  private static Part linear(Figures gpu, String name, String linear, int times, String as) {
+    String scheme = Charts.BASE_SCHEME;
+    Optional<Measurement> whole = gpu.productOfStep(size(linear), scheme, as);
+    return whole.isPresent()
+        ? new Part(name + " (" + as + ")", times, whole)
+        : new Part(name, times, gpu.product(size(linear), ONE, scheme));
+  }
+
+  private static String size(String linear) {
+    return LinearShape.of(Charts.BASE_MODEL + "/" + linear).size();
   }
 }

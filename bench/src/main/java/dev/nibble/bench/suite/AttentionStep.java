@@ -10,7 +10,7 @@ import java.util.List;
 /**
  * Attention of one layer on the GPU.
  *
- * @param of {@code decode} or {@code prefill}
+ * @param of {@code decode}, {@code prefill}, or {@code stage}: a packed cache as a prompt reads it
  * @param heads query heads
  * @param kvHeads key-value heads
  * @param headDim channels of a head
@@ -29,9 +29,11 @@ record AttentionStep(
     int context,
     int samples)
     implements Step {
+  private static final List<String> KINDS = List.of("decode", "prefill", "stage");
+
   AttentionStep {
-    if (!of.equals("decode") && !of.equals("prefill")) {
-      throw new IllegalArgumentException("attention of '" + of + "': expected decode or prefill");
+    if (!KINDS.contains(of)) {
+      throw new IllegalArgumentException("attention of '" + of + "': expected one of " + KINDS);
     }
   }
 
@@ -61,7 +63,11 @@ record AttentionStep(
         AttentionShape shape = new AttentionShape(heads, kvHeads, headDim, bits, batch, context);
         found.add(
             session.ofKernel(
-                of.equals("decode") ? attention.decode(shape) : attention.prefill(shape)));
+                switch (of) {
+                  case "decode" -> attention.decode(shape);
+                  case "prefill" -> attention.prefill(shape);
+                  default -> attention.stage(shape);
+                }));
       }
     }
     return found;

@@ -52,6 +52,11 @@ record JmhStep(
   }
 
   @Override
+  public boolean measuresHost() {
+    return true;
+  }
+
+  @Override
   public List<Measurement> run(Session session) throws IOException, LeftOutException {
     JmhSubject subject = JmhSubject.of(benchmark);
     if (subject.needsGpu()) {

@@ -38,6 +38,11 @@ record LoadStep(String model, String scheme, int samples) implements Step {
   }
 
   @Override
+  public boolean measuresHost() {
+    return true;
+  }
+
+  @Override
   public List<Measurement> run(Session session) throws IOException, LeftOutException {
     session.requireGpu();
     Path folder = Files.createTempDirectory("nibble-load");

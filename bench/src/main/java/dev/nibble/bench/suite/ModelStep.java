@@ -45,9 +45,17 @@ record ModelStep(
   private static final String PROGRAM = "dev.nibble.runtime.cli.Main";
   private static final int UNAVAILABLE = 69;
 
+  /** Seconds after which Java has compiled what the host does for a step on a GPU. */
+  private static final int HOST_WARM_UP = 10;
+
   @Override
   public String title() {
     return "nibble " + String.join(" ", arguments());
+  }
+
+  @Override
+  public boolean measuresHost() {
+    return !device.startsWith("cuda") || warmUp >= HOST_WARM_UP;
   }
 
   private List<String> arguments() {

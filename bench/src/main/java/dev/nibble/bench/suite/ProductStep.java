@@ -2,6 +2,7 @@ package dev.nibble.bench.suite;
 
 import dev.nibble.bench.LinearShape;
 import dev.nibble.bench.kernel.ProductBench;
+import dev.nibble.bench.kernel.StepProductBench;
 import dev.nibble.bench.kernel.Timed;
 import dev.nibble.bench.kernel.Workbench;
 import dev.nibble.bench.result.Measurement;
@@ -14,13 +15,31 @@ import java.util.List;
  *
  * @param shape name of a linear, or ROWSxCOLUMNS
  * @param scheme of weights and inputs
- * @param tokens numbers of them, with commas between
+ * @param tokens numbers of them, with commas between; 1 where {@code as} is given
+ * @param as {@code norm}, {@code norm+swiglu} or {@code add}: as a decode step has it; left out for
+ *     a plain product
  * @param samples of each time
  */
-record ProductStep(String shape, String scheme, String tokens, int samples) implements Step {
+record ProductStep(String shape, String scheme, String tokens, String as, int samples)
+    implements Step {
+  ProductStep {
+    as = as == null ? "" : as;
+    if (!as.isEmpty() && !tokens.equals("1")) {
+      throw new IllegalArgumentException(
+          "product as " + as + " of " + tokens + " tokens: expected 1");
+    }
+  }
+
   @Override
   public String title() {
-    return "product " + shape + " " + scheme + ", " + tokens + " tokens";
+    return "product "
+        + shape
+        + " "
+        + scheme
+        + (as.isEmpty() ? "" : " as " + as)
+        + ", "
+        + tokens
+        + " tokens";
   }
 
   @Override
@@ -28,12 +47,19 @@ record ProductStep(String shape, String scheme, String tokens, int samples) impl
     session.requireGpu();
     List<Measurement> found = new ArrayList<>();
     try (Workbench bench = Workbench.open()) {
-      for (Timed timed :
-          new ProductBench(bench, samples)
-              .run(LinearShape.of(shape), QuantScheme.parse(scheme), Numbers.parse(tokens))) {
+      for (Timed timed : times(bench)) {
         found.add(session.ofKernel(timed));
       }
     }
     return found;
+  }
+
+  private List<Timed> times(Workbench bench) {
+    LinearShape linear = LinearShape.of(shape);
+    QuantScheme packed = QuantScheme.parse(scheme);
+    return as.isEmpty()
+        ? new ProductBench(bench, samples).run(linear, packed, Numbers.parse(tokens))
+        : List.of(
+            new StepProductBench(bench, samples).run(linear, packed, StepProductBench.Form.of(as)));
   }
 }

@@ -40,6 +40,11 @@ sealed interface Step
   /** What is said while it runs. */
   String title();
 
+  /** Whether a figure of it is the host's, which other work on the machine makes worse. */
+  default boolean measuresHost() {
+    return false;
+  }
+
   /**
    * Measures.
    *

@@ -23,6 +23,9 @@ import java.util.Optional;
 
 /** One run of a profile. */
 final class SuiteRun implements AutoCloseable {
+  /** Said once, so that whoever waits for it can start other work beside the steps that follow. */
+  static final String HOST_DONE = "the host is measured: other work may run beside what follows";
+
   private final List<PlannedStep> steps;
   private final Session session;
   private final PrintStream out;
@@ -108,8 +111,12 @@ final class SuiteRun implements AutoCloseable {
     List<String> failed = new ArrayList<>();
     out.println("results: " + path + ", commit " + session.run().commit());
     int number = 0;
+    int quiet = lastOfHost();
     long begin = System.nanoTime();
     for (PlannedStep step : steps) {
+      if (quiet > 0 && number == quiet) {
+        out.printf(Locale.ROOT, HOST_DONE + ", after %.0f s%n", seconds(begin));
+      }
       out.printf(Locale.ROOT, "[%d/%d] %s%n", ++number, steps.size(), step.title());
       if (isDone(known, step.name())) {
         out.println("    already in the results");
@@ -140,6 +147,17 @@ final class SuiteRun implements AutoCloseable {
     tell("failed:", failed);
     out.printf(Locale.ROOT, "the run took %.0f s%n", seconds(begin));
     return failed.isEmpty();
+  }
+
+  /** Number of the last step that measures the host; 0 if none does. */
+  private int lastOfHost() {
+    int last = 0;
+    for (int i = 0; i < steps.size(); i++) {
+      if (steps.get(i).step().measuresHost()) {
+        last = i + 1;
+      }
+    }
+    return last;
   }
 
   private static double seconds(long since) {

@@ -1,5 +1,6 @@
 package dev.nibble.bench.kernel;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -12,10 +13,13 @@ import dev.nibble.quantizer.tensor.ScalarOperations;
 import dev.nibble.quantizer.tensor.TensorOperations;
 import dev.nibble.quantizer.tensor.WeightMatrix;
 import java.lang.foreign.Arena;
+import java.util.Arrays;
+import java.util.DoubleSummaryStatistics;
 import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** What kernels are held to before they are timed, against the project's scalar operations. */
@@ -40,6 +44,44 @@ class HostOracleTest {
             sum += block[r][c] * x[c];
           }
           assertEquals(expected[first + r], sum, 1e-4, scheme);
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(StepProductBench.Form.class)
+  void productsOfAStepAreThoseOfTheScalarOperations(StepProductBench.Form form) {
+    int rows = SHAPE.rows();
+    int columns = SHAPE.columns();
+    try (Arena arena = Arena.ofConfined();
+        TensorOperations scalar = new ScalarOperations()) {
+      LinearShape twice = new LinearShape(2 * rows, columns);
+      HostLinear linear = HostLinear.random(twice, QuantScheme.parse("W4A16g128"), arena, 7);
+      float[] input = HostInputs.random(1, columns, 8).values();
+      float[] norm = form == StepProductBench.Form.ADD ? null : input.clone();
+      float[] x = input.clone();
+      if (norm != null) {
+        scalar.rmsNorm(input, 0, 1, norm, 1e-5f, x);
+      }
+      float[] before = HostInputs.random(1, 2 * rows, 9).values();
+      float[] expected = new float[2 * rows];
+      scalar.matmul(x, 0, 1, scalar.prepare(matrix(linear), arena), expected, 0);
+      switch (form) {
+        case NORM -> {}
+        case NORM_SWIGLU -> {
+          float[] up = Arrays.copyOfRange(expected, rows, 2 * rows);
+          expected = Arrays.copyOf(expected, rows);
+          scalar.swiGlu(expected, up, rows);
+        }
+        case ADD -> scalar.add(expected, before, 2 * rows);
+      }
+      assertEquals(expected.length, form.outputs(linear));
+      double[] multiplied = StepProductBench.multiplied(input, norm);
+      for (int first = 0; first < expected.length; first += HostLinear.BLOCK) {
+        double[] found = form.expected(linear, multiplied, before, first);
+        for (int r = 0; r < HostLinear.BLOCK; r++) {
+          assertEquals(expected[first + r], found[r], 1e-4, form + ", row " + (first + r));
         }
       }
     }
@@ -71,6 +113,11 @@ class HostOracleTest {
       scalar.attention(queries, 0, 1, heads, layer, positions - 1, 0, expected);
     }
     HostCache cache = HostCache.of(keys, values, kvHeads, headDim, bits);
+    double[] exact = new double[headDim];
+    Arrays.setAll(exact, d -> values[(7 * kvHeads + kvHeads - 1) * headDim + d]);
+    DoubleSummaryStatistics range = Arrays.stream(exact).summaryStatistics();
+    double step = (range.getMax() - range.getMin()) / ((1 << bits) - 1);
+    assertArrayEquals(exact, cache.value(7, kvHeads - 1), 0.51 * step + 5e-3);
     for (int head = 0; head < heads; head++) {
       double[] found = cache.attend(queries, 0, head, head / (heads / kvHeads), positions);
       for (int d = 0; d < headDim; d++) {

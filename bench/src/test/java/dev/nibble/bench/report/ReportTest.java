@@ -267,6 +267,27 @@ class ReportTest {
     assertTrue(filled.contains("| head (fp16) | 1 | 64.0 | 64.0 | 5 % | 32.0 | 50 % |"), filled);
     assertTrue(filled.contains("| all of these |  |  | 1,349 | 105 % | 608 | 45 % |"), filled);
     assertTrue(filled.contains("(p50) |  |  | 1,280 | 100 % | 608 | 48 % |"), filled);
+
+    List<Measurement> asTheStepHasThem = new ArrayList<>(all);
+    Map.of("12288x4096", "norm", "4096x4096", "add", "22016x4096", "norm+swiglu")
+        .forEach((shape, as) ->
+            asTheStepHasThem.add(
+                kernel(
+                    "some_kernel",
+                    Map.of("shape", shape, "scheme", "W4A16g128", "tokens", "1", "as", as),
+                    5,
+                    16_000_000)));
+    Files.writeString(text, "<!-- figures: step -->\n<!-- end -->");
+    Report.fill(asTheStepHasThem, folder, Optional.empty(), text);
+    String whole = Files.readString(text);
+    assertTrue(whole.contains("| q, k, v (norm) | 32 | 5.00 | 160 |"), whole);
+    assertTrue(whole.contains("| o (add) | 32 | 5.00 | 160 |"), whole);
+    assertTrue(whole.contains("| gate, up (norm+swiglu) | 32 | 5.00 | 160 |"), whole);
+    assertTrue(whole.contains("| down | 32 | 10.0 | 320 |"), whole);
+    // The plain product's table does not take them.
+    Files.writeString(text, "<!-- figures: products -->\n<!-- end -->");
+    Report.fill(asTheStepHasThem, folder, Optional.empty(), text);
+    assertTrue(Files.readString(text).contains("| 12288x4096 | 1 | 8.00 |"));
   }
 
   @Test

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.bench.LinearShape;
 import dev.nibble.bench.SourceTree;
+import dev.nibble.bench.kernel.StepProductBench;
 import dev.nibble.quantizer.format.QuantScheme;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -83,11 +84,43 @@ class StepFileTest {
           LinearShape.of(product.shape());
           QuantScheme.parse(product.scheme());
           assertFalse(Numbers.parse(product.tokens()).isEmpty());
+          if (!product.as().isEmpty()) {
+            StepProductBench.Form.of(product.as());
+          }
         }
         case ModelStep model -> QuantScheme.parse(model.scheme());
         case PeerStep peer -> assertTrue(Files.isRegularFile(SourceTree.file(peer.script())));
         default -> {}
       }
     }
+  }
+
+  /** Whoever lets other programs wait for it must know one moment alone. */
+  @Test
+  void quickMeasuresTheHostInOneStretchBehindTheCeilings() throws IOException {
+    Path file = SourceTree.file("bench/cases/quick.json");
+    List<Step> steps =
+        StepFile.parse("quick.json", Files.readString(file)).stream()
+            .map(PlannedStep::step)
+            .toList();
+    List<Step> host = steps.stream().filter(Step::measuresHost).toList();
+    int last = steps.lastIndexOf(host.getLast());
+    assertTrue(host.size() > 10, host.toString());
+    assertTrue(steps.getFirst() instanceof CeilingStep, steps.getFirst().title());
+    for (Step step : steps.subList(1, last + 1)) {
+      assertTrue(step.measuresHost() || step instanceof LayoutStep, step.title());
+    }
+  }
+
+  @Test
+  void productsOfAStepAreOfOneToken() throws IOException {
+    String text =
+        """
+        [{"run": "product", "shape": "7x9", "scheme": "W4A16", "tokens": "%s", "as": "add", "samples": 5}]
+        """;
+    Step step = StepFile.parse("f", text.formatted("1")).getFirst().step();
+    assertEquals(new ProductStep("7x9", "W4A16", "1", "add", 5), step);
+    assertTrue(step.title().contains("as add"), step.title());
+    assertThrows(IOException.class, () -> StepFile.parse("f", text.formatted("1,2")));
   }
 }

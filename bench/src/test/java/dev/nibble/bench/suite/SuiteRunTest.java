@@ -80,6 +80,24 @@ class SuiteRunTest {
   }
 
   @Test
+  void endOfTheHostsStretchIsSaidOnce() throws IOException {
+    String memory =
+        """
+        {"run": "memory", "model": "books-8m", "scheme": "W4A16g128", "context": "%d", "batch": "1"}
+        """;
+    String model = STEPS.substring(STEPS.lastIndexOf("{\"run\""), STEPS.lastIndexOf(']'));
+    String steps = String.join(", ", memory.formatted(64), model, memory.formatted(128));
+    assertTrue(run(folder.resolve("results.jsonl"), "[" + steps + "]"));
+    String told = told();
+    assertEquals(2, told.split(SuiteRun.HOST_DONE, -1).length, told);
+    int at = told.indexOf(SuiteRun.HOST_DONE);
+    assertTrue(told.indexOf("[2/3]") < at && at < told.indexOf("[3/3]"), told);
+
+    assertTrue(run(folder.resolve("none.jsonl"), "[" + memory.formatted(64) + "]"));
+    assertFalse(told().contains(SuiteRun.HOST_DONE), told());
+  }
+
+  @Test
   void roundsArePooled() throws IOException {
     Path results = folder.resolve("results.jsonl");
     String step =

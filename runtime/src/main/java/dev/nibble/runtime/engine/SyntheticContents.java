@@ -7,7 +7,6 @@ import dev.nibble.runtime.cuda.DeviceRange;
 import dev.nibble.runtime.cuda.Stream;
 import dev.nibble.runtime.model.SyntheticValues;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.SplittableRandom;
@@ -95,15 +94,12 @@ final class SyntheticContents implements DeviceContents {
   }
 
   private DeviceBuffer block(Bits bits) {
-    byte[] bytes = new byte[blockBytes];
-    MemorySegment segment = MemorySegment.ofArray(bytes);
+    long[] words = new long[blockBytes / Long.BYTES];
     SplittableRandom random = new SplittableRandom(SEED);
-    for (long at = 0; at < blockBytes; at += Long.BYTES) {
-      segment.set(
-          ValueLayout.JAVA_LONG_UNALIGNED,
-          at,
-          (random.nextLong() & (bits.random * EVERY_HALF)) | (bits.set * EVERY_HALF));
+    for (int i = 0; i < words.length; i++) {
+      words[i] = (random.nextLong() & (bits.random * EVERY_HALF)) | (bits.set * EVERY_HALF);
     }
+    MemorySegment segment = MemorySegment.ofArray(words);
     DeviceBuffer block = device.allocate(blockBytes);
     upload.send(segment, DeviceRange.of(block));
     upload.flush();

@@ -41,6 +41,9 @@ final class SyntheticWeights {
   /** Fills go in parallel over pieces of this size. */
   private static final long PIECE_BYTES = 1L << 22;
 
+  /** Of a file without contents: the tensors of a model share a few. */
+  private static final long HOLE_BYTES = 1L << 32;
+
   private static final Map<String, ModelConfig> SHAPES =
       Map.of(
           "llama-2-7b", llama(32000, 4096, 11008, 32, 32, 32, 4096, 1e4),
@@ -57,6 +60,8 @@ final class SyntheticWeights {
   private final Contents contents;
   private long seed = SEED;
   private long bytes;
+  private MemorySegment hole = MemorySegment.NULL;
+  private long holeTaken;
 
   /** What tensors hold. */
   private enum Contents {
@@ -196,13 +201,23 @@ final class SyntheticWeights {
     };
   }
 
-  /** Addresses without memory: a file that takes no room is mapped and never touched. */
+  /** Addresses without memory: files that take no room are mapped and never touched. */
   private MemorySegment reserve(long size) {
+    if (hole.byteSize() - holeTaken < size) {
+      hole = mapHole(Math.max(size, HOLE_BYTES));
+      holeTaken = 0;
+    }
+    MemorySegment reserved = hole.asSlice(holeTaken, size);
+    holeTaken = Math.min(hole.byteSize(), Math.ceilDiv(holeTaken + size, ALIGNMENT) * ALIGNMENT);
+    return reserved;
+  }
+
+  private MemorySegment mapHole(long size) {
     try {
-      Path hole = Files.createTempFile("nibble", ".sizes");
+      Path path = Files.createTempFile("nibble", ".sizes");
       try (FileChannel file =
           FileChannel.open(
-              hole,
+              path,
               StandardOpenOption.READ,
               StandardOpenOption.WRITE,
               StandardOpenOption.DELETE_ON_CLOSE)) {
