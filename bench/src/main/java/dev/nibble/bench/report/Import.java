@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.temporal.ChronoUnit;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -14,7 +15,7 @@ import picocli.CommandLine.Parameters;
 @Command(
     name = "import",
     description = {
-      "Take in what another program measured: llama-bench's -o json, jsonl or csv, or what",
+      "Take in what another program measured: llama-bench's -o json, jsonl, csv or md, or what",
       "bench/peers/torch_gemm.py writes."
     },
     sortOptions = false)
@@ -35,6 +36,12 @@ public final class Import implements Runnable {
   private String driver = "";
 
   @Option(
+      names = "--device",
+      paramLabel = "NAME",
+      description = "What was measured, where the file does not tell, such as \"NVIDIA H200\".")
+  private String device = "";
+
+  @Option(
       names = "--results",
       paramLabel = "FILE",
       required = true,
@@ -51,7 +58,11 @@ public final class Import implements Runnable {
     }
     try {
       String text = Files.readString(file);
-      new ResultFile(results).append(PeerOutput.read(file.toString(), text, model, driver));
+      // A file that does not tell its time was written when it was last changed.
+      String time =
+          Files.getLastModifiedTime(file).toInstant().truncatedTo(ChronoUnit.SECONDS).toString();
+      PeerOutput.Told told = new PeerOutput.Told(model, driver, device, time);
+      new ResultFile(results).append(PeerOutput.read(file.toString(), text, told));
     } catch (IOException e) {
       throw new UncheckedIOException(e.getMessage(), e);
     }

@@ -22,41 +22,50 @@ import java.util.Map;
 import java.util.TreeMap;
 
 /**
- * What other programs print: llama-bench's {@code -o json}, {@code -o jsonl} and {@code -o csv},
- * and {@code bench/peers/torch_gemm.py}. Its CSV has means alone, so these are figures of one
- * sample.
+ * What other programs print: llama-bench's {@code -o json}, {@code -o jsonl}, {@code -o csv} and
+ * {@code -o md}, and {@code bench/peers/torch_gemm.py}. The third and the fourth have means alone,
+ * so these are figures of one sample.
  */
 public final class PeerOutput {
+  /** llama-bench's name of a mean. */
+  static final String MEAN_SPEED = "avg_ts";
+
   private static final JsonMapper JSON = new JsonMapper();
   private static final String SPEEDS = "samples_ts";
-  private static final String MEAN_SPEED = "avg_ts";
   private static final String TIMES = "samples_us";
 
   private final String name;
-  private final String model;
-  private final String driver;
+  private final Told told;
 
-  private PeerOutput(String name, String model, String driver) {
+  private PeerOutput(String name, Told told) {
     this.name = name;
-    this.model = model;
-    this.driver = driver;
+    this.told = told;
   }
+
+  /**
+   * What a file may not tell; what it does counts. Empty where nobody knows.
+   *
+   * @param model our name of llama-bench's model
+   * @param driver release of the GPU's
+   * @param device that was measured
+   * @param time when, as {@code 2026-11-22T17:33:12Z}
+   */
+  public record Told(String model, String driver, String device, String time) {}
 
   /**
    * Reads any of the forms.
    *
    * @param name of the file, for errors
    * @param text its contents
-   * @param model our name of llama-bench's model
-   * @param driver release of the GPU's, where the file does not tell
+   * @param told what it may not tell
    * @return a measurement for each of its rows
-   * @throws IOException if it is something else or damaged; the row and the field are named
+   * @throws IOException if it is something else or damaged; the row and the field, or the line, are
+   *     named
    */
-  public static List<Measurement> read(String name, String text, String model, String driver)
-      throws IOException {
-    PeerOutput output = new PeerOutput(name, model, driver);
+  public static List<Measurement> read(String name, String text, Told told) throws IOException {
+    PeerOutput output = new PeerOutput(name, told);
     List<Measurement> found = new ArrayList<>();
-    for (JsonNode row : rows(name, text.strip())) {
+    for (JsonNode row : rows(name, text)) {
       found.add(output.measurement(row, found.size() + 1));
     }
     if (found.isEmpty()) {
@@ -67,8 +76,9 @@ public final class PeerOutput {
 
   private static List<JsonNode> rows(String name, String text) throws IOException {
     List<JsonNode> rows = new ArrayList<>();
-    if (!text.startsWith("[") && !text.startsWith("{")) {
-      return csv(name, text);
+    String start = text.stripLeading();
+    if (!start.startsWith("[") && !start.startsWith("{")) {
+      return LlamaBenchTable.isIn(text) ? LlamaBenchTable.rows(name, text) : csv(name, text);
     }
     try (MappingIterator<JsonNode> values = JSON.readerFor(JsonNode.class).readValues(text)) {
       while (values.hasNextValue()) {
@@ -141,7 +151,7 @@ public final class PeerOutput {
   }
 
   private Measurement llamaBench(JsonNode row, int number) throws IOException {
-    if (model.isEmpty()) {
+    if (told.model.isEmpty()) {
       throw new IOException(name + " is llama-bench's: give --model, our name of its shape");
     }
     int prompt = count(row, "n_prompt", 0, number);
@@ -151,14 +161,16 @@ public final class PeerOutput {
     }
     Map<String, String> parameters = new TreeMap<>();
     parameters.put("program", "llama.cpp " + text(row, "build_commit", number));
-    parameters.put("model", model);
+    parameters.put("model", told.model);
     parameters.put("scheme", text(row, "model_type", number));
     parameters.put("tokens", Integer.toString(generated + prompt));
     parameters.put(
         "depth", Integer.toString(row.has("n_depth") ? count(row, "n_depth", 0, number) : 0));
     parameters.put("batch", "1");
-    String gpu = row.path("gpu_info").asText();
-    String device = gpu.isEmpty() ? text(row, "cpu_info", number) : gpu;
+    String time = row.path("test_time").asText();
+    row.path(LlamaBenchTable.SETTINGS)
+        .properties()
+        .forEach(setting -> parameters.put(setting.getKey(), setting.getValue().asText()));
     return Measurement.of(
         Kind.MODEL,
         generated > 0 ? "decode" : "prefill",
@@ -169,7 +181,17 @@ public final class PeerOutput {
             : Spread.of(positive(row.path(MEAN_SPEED), MEAN_SPEED, row, number)),
         Work.NONE,
         Origin.IMPORTED,
-        context(row, device, "llama-bench", text(row, "test_time", number)));
+        context(row, device(row), "llama-bench", time.isEmpty() ? told.time : time));
+  }
+
+  private String device(JsonNode row) throws IOException {
+    for (String device :
+        List.of(row.path("gpu_info").asText(), row.path("cpu_info").asText(), told.device)) {
+      if (!device.isEmpty()) {
+        return device;
+      }
+    }
+    throw new IOException(name + " does not tell what was measured: give --device");
   }
 
   private Measurement product(JsonNode row, int number) throws IOException {
@@ -200,7 +222,11 @@ public final class PeerOutput {
     String release = row.path("driver").asText("");
     return new Context(
         new Machine(
-            device, release.isEmpty() ? driver : release, row.path("cpu_info").asText(), 0, ""),
+            device,
+            release.isEmpty() ? told.driver : release,
+            row.path("cpu_info").asText(),
+            0,
+            ""),
         Clocks.UNKNOWN,
         new Run(row.path("build_commit").asText(), command, time, ""));
   }

@@ -40,9 +40,9 @@ record PeerStep(String script) implements Step {
       if (code != 0) {
         throw new IOException(title() + ": exit " + code + ": " + complaint);
       }
-      String driver = session.gpu().driver();
+      PeerOutput.Told told = new PeerOutput.Told("", session.gpu().driver(), "", "");
       List<Measurement> found = new ArrayList<>();
-      for (Measurement row : PeerOutput.read(script, Files.readString(output), "", driver)) {
+      for (Measurement row : PeerOutput.read(script, Files.readString(output), told)) {
         found.add(
             Measurement.of(
                 row.kind(),

@@ -122,8 +122,9 @@ class ReportTest {
     for (String way : List.of("Ffm", "Jni")) {
       all.add(measured(Kind.CALL, "Launches.launch" + way, Map.of(), "ns", 3000, Work.NONE));
     }
-    all.addAll(PeerOutput.read("torch.json", TORCH, "", "580"));
-    all.addAll(PeerOutput.read("llama.json", LLAMA, "llama-2-7b", "580"));
+    PeerOutput.Told told = new PeerOutput.Told("llama-2-7b", "580", "", "");
+    all.addAll(PeerOutput.read("torch.json", TORCH, told));
+    all.addAll(PeerOutput.read("llama.json", LLAMA, told));
     return all;
   }
 
@@ -271,7 +272,7 @@ class ReportTest {
     List<Measurement> asTheStepHasThem = new ArrayList<>(all);
     Map.of("12288x4096", "norm", "4096x4096", "add", "22016x4096", "norm+swiglu")
         .forEach((shape, as) ->
-            asTheStepHasThem.add(
+            asTheStepHasThem.addFirst(
                 kernel(
                     "some_kernel",
                     Map.of("shape", shape, "scheme", "W4A16g128", "tokens", "1", "as", as),
