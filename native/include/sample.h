@@ -3,7 +3,9 @@
 // logit, the smallest id among equals. The random numbers are java.util.SplittableRandom's.
 //
 // A sequence whose position is negative is idle: nothing of it is touched. Logits that are not
-// finite set status[row] to 1 and stop the sequence there: nothing else of it is touched.
+// finite make it idle, and say so where the host looks: nothing else of it is touched.
+// What the next step reads is thereby there, without the host, which finds a row's last two tokens
+// in `results`.
 //   grid (SAMPLE_PARTS, rows, 1), block (SAMPLE_THREADS, 1, 1), no dynamic shared memory.
 #ifndef NIBBLE_SAMPLE_H
 #define NIBBLE_SAMPLE_H
@@ -14,6 +16,8 @@
 #define SAMPLE_PARTS 8
 #define SAMPLE_THREADS 1024
 #define SAMPLE_MAX_VOCAB 1048576
+#define SAMPLE_RESULTS 2
+#define SAMPLE_NOT_FINITE (-1)
 #define SAMPLE_PARAMETERS_BYTES 32
 #define SAMPLE_ARGS_BYTES 120
 
@@ -41,13 +45,14 @@ struct sample_args {
   struct sample_parameters* parameters;
   // [rows]: the token chosen.
   int32_t* tokens;
-  // [rows]: plus 1; the position of the token chosen.
+  // [rows]: plus 1, the position of the token chosen; -1 where logits are not finite.
   int32_t* positions;
   // [rows, history_stride]: tokens of the sequence, to which the new one is added at its position;
   // null where no penalty is other than 1.
   int32_t* history;
-  // [rows].
-  int32_t* status;
+  // [rows, SAMPLE_RESULTS], in pinned memory of the host: the token chosen or SAMPLE_NOT_FINITE, at
+  // [row][positions[row] % SAMPLE_RESULTS] of the position that the row came with.
+  int32_t* results;
   // [rows, SAMPLE_PARTS] of 16 bytes.
   void* partials;
   // [rows], zeros before the first launch and after each.

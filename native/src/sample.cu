@@ -345,8 +345,12 @@ extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS)
     take_better(largest, best, __int_as_float(partial.x), partial.y);
     finite &= partial.z != 0;
   }
+  int32_t* result = args.results + row * SAMPLE_RESULTS + position % SAMPLE_RESULTS;
   if (!finite) {
-    if (threadIdx.x == 0) args.status[row] = 1;
+    if (threadIdx.x == 0) {
+      args.positions[row] = -1;
+      *result = SAMPLE_NOT_FINITE;
+    }
     return;
   }
 
@@ -366,5 +370,6 @@ extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS)
     args.positions[row] = position + 1;
     args.parameters[row].random = parameters.random;
     if (args.history) args.history[row * args.history_stride + position + 1] = token;
+    *result = token;
   }
 }

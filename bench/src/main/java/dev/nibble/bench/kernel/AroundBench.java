@@ -78,12 +78,12 @@ public final class AroundBench {
             bench.zeros(perRow),
             bench.room(TokenSampler.candidateBytes(rows, vocab)));
     DeviceRange tokens = bench.zeros(perRow);
-    DeviceRange status = bench.zeros(perRow);
+    TokenSampler.Results results = new TokenSampler.Results(bench.kernels().device(), rows);
     TokenSampler sampler = new TokenSampler(bench.kernels());
     Runnable launch =
         () ->
             sampler.launch(
-                bench.stream(), x, vocab, rows, parameters, positions, scratch, tokens, status);
+                bench.stream(), x, vocab, rows, parameters, positions, scratch, tokens, results);
     Spread time = time(launch, () -> requireInts("sample", largest, tokens));
     return timed("sample", rows, Map.of("vocab", vocab), time, 4L * rows * vocab);
   }

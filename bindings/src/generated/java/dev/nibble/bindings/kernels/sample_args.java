@@ -20,7 +20,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     int32_t *tokens;
  *     int32_t *positions;
  *     int32_t *history;
- *     int32_t *status;
+ *     int32_t *results;
  *     void *partials;
  *     uint32_t *arrivals;
  *     void *candidates;
@@ -45,7 +45,7 @@ public class sample_args {
         sample_h.C_POINTER.withName("tokens"),
         sample_h.C_POINTER.withName("positions"),
         sample_h.C_POINTER.withName("history"),
-        sample_h.C_POINTER.withName("status"),
+        sample_h.C_POINTER.withName("results"),
         sample_h.C_POINTER.withName("partials"),
         sample_h.C_POINTER.withName("arrivals"),
         sample_h.C_POINTER.withName("candidates"),
@@ -284,48 +284,48 @@ public class sample_args {
         struct.set(history$LAYOUT, history$OFFSET, fieldValue);
     }
 
-    private static final AddressLayout status$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("status"));
+    private static final AddressLayout results$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("results"));
 
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * int32_t *status
+     * int32_t *results
      * }
      */
-    public static final AddressLayout status$layout() {
-        return status$LAYOUT;
+    public static final AddressLayout results$layout() {
+        return results$LAYOUT;
     }
 
-    private static final long status$OFFSET = $LAYOUT.byteOffset(groupElement("status"));
+    private static final long results$OFFSET = $LAYOUT.byteOffset(groupElement("results"));
 
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * int32_t *status
+     * int32_t *results
      * }
      */
-    public static final long status$offset() {
-        return status$OFFSET;
+    public static final long results$offset() {
+        return results$OFFSET;
     }
 
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * int32_t *status
+     * int32_t *results
      * }
      */
-    public static MemorySegment status(MemorySegment struct) {
-        return struct.get(status$LAYOUT, status$OFFSET);
+    public static MemorySegment results(MemorySegment struct) {
+        return struct.get(results$LAYOUT, results$OFFSET);
     }
 
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * int32_t *status
+     * int32_t *results
      * }
      */
-    public static void status(MemorySegment struct, MemorySegment fieldValue) {
-        struct.set(status$LAYOUT, status$OFFSET, fieldValue);
+    public static void results(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(results$LAYOUT, results$OFFSET, fieldValue);
     }
 
     private static final AddressLayout partials$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("partials"));

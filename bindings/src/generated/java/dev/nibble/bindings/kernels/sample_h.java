@@ -50,6 +50,15 @@ public class sample_h extends sample_h$shared {
     public static int SAMPLE_MAX_VOCAB() {
         return SAMPLE_MAX_VOCAB;
     }
+    private static final int SAMPLE_RESULTS = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * #define SAMPLE_RESULTS 2
+     * }
+     */
+    public static int SAMPLE_RESULTS() {
+        return SAMPLE_RESULTS;
+    }
     private static final int SAMPLE_PARAMETERS_BYTES = (int)32L;
     /**
      * {@snippet lang=c :
@@ -67,6 +76,15 @@ public class sample_h extends sample_h$shared {
      */
     public static int SAMPLE_ARGS_BYTES() {
         return SAMPLE_ARGS_BYTES;
+    }
+    private static final int SAMPLE_NOT_FINITE = (int)-1L;
+    /**
+     * {@snippet lang=c :
+     * #define SAMPLE_NOT_FINITE -1
+     * }
+     */
+    public static int SAMPLE_NOT_FINITE() {
+        return SAMPLE_NOT_FINITE;
     }
 }
 

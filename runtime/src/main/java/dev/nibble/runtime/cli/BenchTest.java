@@ -91,6 +91,7 @@ record BenchTest(int promptTokens, int generatedTokens, int depth, int batch) {
     for (Sequence sequence : sequences) {
       sequence.truncate(depth);
     }
+    engine.awaitIdle();
     long start = System.nanoTime();
     long before = start;
     for (int i = 0; i < calls(); i++) {

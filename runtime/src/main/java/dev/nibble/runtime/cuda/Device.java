@@ -193,7 +193,10 @@ public final class Device implements AutoCloseable {
     }
   }
 
-  /** Closes what is still open of it, newest first, and the device; closing twice does nothing. */
+  /**
+   * Waits for what is enqueued, closes what is still open of the device, newest first, and then the
+   * device; closing twice does nothing.
+   */
   @Override
   public void close() {
     CudaException failure;
@@ -203,6 +206,7 @@ public final class Device implements AutoCloseable {
       }
       closed = true;
       failure = attempt(null, "cuCtxSetCurrent", () -> driver.cuCtxSetCurrent(context));
+      failure = attempt(failure, "cuCtxSynchronize", driver::cuCtxSynchronize);
       for (DeviceResource resource : resources.reversed()) {
         failure = free(resource, failure);
       }

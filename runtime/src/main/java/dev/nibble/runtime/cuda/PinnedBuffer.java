@@ -3,7 +3,10 @@ package dev.nibble.runtime.cuda;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
-/** Page-locked host memory: what is copied to and from a device goes through it. */
+/**
+ * Page-locked host memory: what is copied to and from a device goes through it, and kernels can
+ * write to it.
+ */
 public final class PinnedBuffer extends DeviceResource {
   private final MemorySegment pointer;
   private final Arena lifetime = Arena.ofShared();
@@ -24,6 +27,17 @@ public final class PinnedBuffer extends DeviceResource {
   public MemorySegment segment() {
     requireOpen();
     return segment;
+  }
+
+  /**
+   * Its first byte as kernels see it, for their arguments: with the unified addressing of all
+   * 64-bit systems the host's address.
+   *
+   * @return a device address
+   */
+  public long deviceAddress() {
+    requireOpen();
+    return pointer.address();
   }
 
   @Override

@@ -5,8 +5,6 @@ import dev.nibble.runtime.cuda.CudaException;
 import dev.nibble.runtime.cuda.Device;
 import dev.nibble.runtime.cuda.DeviceBuffer;
 import dev.nibble.runtime.cuda.DeviceRange;
-import dev.nibble.runtime.cuda.Graph;
-import dev.nibble.runtime.cuda.PinnedBuffer;
 import dev.nibble.runtime.cuda.Stream;
 import dev.nibble.runtime.kernel.KernelCatalog;
 import dev.nibble.runtime.model.ModelOptions;
@@ -14,14 +12,13 @@ import dev.nibble.runtime.model.ModelWeights;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Runs a model on a GPU. Device memory is planned and taken once. A decode step is one graph, made
- * for each of some batch sizes; a batch between two takes the larger with idle rows.
+ * Runs a model on a GPU. Device memory is planned and taken once; decode steps are {@link
+ * StepQueue}'s.
  */
 final class CudaEngine implements Engine {
   private static final short ONE = Float.floatToFloat16(1f);
@@ -31,19 +28,16 @@ final class CudaEngine implements Engine {
   private final MemoryPlan plan;
   private final Stream stream;
   private final CudaWorkspace work;
-  private final StepInputs stepInputs;
   private final StepInputs promptInputs;
   private final CudaTransformer transformer;
   private final DeviceRange cacheMemory;
   private final long blockBytes;
-  private final PinnedBuffer chosen;
   private final HostLogits logits;
   private final Sampler.Scratch scratch;
-  private final Graph[] graphs;
+  private final StepQueue stepQueue;
   private final ArrayDeque<Integer> free = new ArrayDeque<>();
   private final CudaSequence[] batch;
   private long steps;
-  private long waitedNanos;
   private boolean closed;
 
   private CudaEngine(
@@ -61,12 +55,10 @@ final class CudaEngine implements Engine {
     stream = device.newStream();
     planned.allocate(device);
     work = planned.work();
-    stepInputs = planned.stepInputs();
     promptInputs = planned.promptInputs();
     blockBytes = planned.blockBytes();
     cacheMemory = planned.blocks().range();
     DeviceModel model = planned.model();
-    chosen = device.allocatePinned(work.chosen().bytes());
     logits = new HostLogits(device, work.logits(), work.logitRows(), config.vocabSize());
     scratch = new Sampler.Scratch(config.vocabSize());
     batch = new CudaSequence[sequences];
@@ -85,10 +77,7 @@ final class CudaEngine implements Engine {
     transformer =
         new CudaTransformer(config, stream, kernels, work, planned.cache(), planned.stage(), model);
     sumRows(model);
-    graphs = new Graph[graphOf(sequences) + 1];
-    for (int i = 0; i < graphs.length; i++) {
-      graphs[i] = capture(rowsOf(i));
-    }
+    stepQueue = new StepQueue(device, stream, transformer, planned.stepInputs(), logits);
   }
 
   /** What was not sent as it is has not been summed yet. */
@@ -98,16 +87,6 @@ final class CudaEngine implements Engine {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
-  }
-
-  /** The smallest graph that has so many rows. */
-  private static int graphOf(int rows) {
-    return Integer.SIZE - Integer.numberOfLeadingZeros(rows - 1);
-  }
-
-  /** Rows of a graph: powers of two, the last no more than there are sequences. */
-  private int rowsOf(int graph) {
-    return Math.min(1 << graph, batch.length);
   }
 
   /**
@@ -157,22 +136,6 @@ final class CudaEngine implements Engine {
       transformer.sumRows(model.linears(), room);
       stream.synchronize();
     }
-  }
-
-  private Graph capture(int rows) {
-    // Run once with idle rows: whatever a launch needs to load is loaded then.
-    stepInputs.idle(0, stepInputs.rows());
-    enqueueStep(rows);
-    stream.synchronize();
-    return stream.capture(() -> enqueueStep(rows));
-  }
-
-  private void enqueueStep(int rows) {
-    stepInputs.send(stream);
-    transformer.decode(stepInputs, rows);
-    transformer.logitsOfStep(rows);
-    transformer.sample(stepInputs, rows);
-    work.chosen().download(stream, chosen, 0, work.chosen().bytes());
   }
 
   @Override
@@ -229,12 +192,7 @@ final class CudaEngine implements Engine {
     CudaSequence own = own(sequence);
     int lastRow = run(own, tokens, null);
     transformer.logits(lastRow, 1);
-    place(0, own, 0, own.length() - 1);
-    stepInputs.send(stream);
-    transformer.sample(stepInputs, 1);
-    work.chosen().download(stream, chosen, 0, work.chosen().bytes());
-    stream.synchronize();
-    return chosen(own, 0);
+    return stepQueue.choose(own);
   }
 
   @Override
@@ -265,56 +223,22 @@ final class CudaEngine implements Engine {
       check(sequence, 1, tokens[i]);
       batch[i] = sequence;
     }
-    int graph = graphOf(count);
-    int rows = rowsOf(graph);
-    for (int i = 0; i < count; i++) {
-      place(i, batch[i], tokens[i], batch[i].length());
-    }
-    stepInputs.idle(count, rows);
-    graphs[graph].launch(stream);
-    for (int i = 0; i < count; i++) {
-      batch[i].append(tokens[i]);
-    }
-    long launched = System.nanoTime();
-    stream.synchronize();
-    waitedNanos += System.nanoTime() - launched;
-    for (int i = 0; i < count; i++) {
-      tokens[i] = chosen(batch[i], i);
-    }
+    stepQueue.step(batch, count, tokens);
   }
 
   @Override
   public long waitedNanos() {
-    return waitedNanos;
+    return stepQueue.waitedNanos();
   }
 
-  /** Puts a sequence into a row of the next step. */
-  private void place(int row, CudaSequence sequence, int token, int position) {
-    stepInputs.set(row, sequence.block(), token, position);
-    stepInputs.sampling(row, sequence.parameters(), sequence.random());
+  @Override
+  public void awaitIdle() {
+    enter();
+    stream.synchronize();
   }
 
   private DeviceRange blockOf(CudaSequence sequence) {
     return cacheMemory.slice(blockBytes * sequence.slot(), blockBytes);
-  }
-
-  /** The token that follows a row's last one. */
-  private int chosen(CudaSequence sequence, int row) {
-    MemorySegment host = chosen.segment();
-    if (host.get(ValueLayout.JAVA_INT, (long) Integer.BYTES * (batch.length + row)) != 0) {
-      clearStatus();
-      throw new NonFiniteLogitsException(sequence.length() - 1);
-    }
-    sequence.drawn();
-    if (sequence.isSampledByHost()) {
-      return sequence.sample(logits.fetch(stream, row, 1));
-    }
-    return host.get(ValueLayout.JAVA_INT, (long) Integer.BYTES * row);
-  }
-
-  private void clearStatus() {
-    work.chosenStatus().fill(stream, (byte) 0);
-    stream.synchronize();
   }
 
   /** Runs tokens in chunks. Returns the row of the workspace that the last one is in. */
@@ -325,6 +249,7 @@ final class CudaEngine implements Engine {
     for (int token : tokens) {
       check(sequence, tokens.length, token);
     }
+    stepQueue.forget();
     DeviceRange block = blockOf(sequence);
     int rows = 0;
     for (int first = 0; first < tokens.length; first += rows) {

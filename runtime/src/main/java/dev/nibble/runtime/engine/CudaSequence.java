@@ -63,6 +63,11 @@ final class CudaSequence implements Sequence {
     return parameters.repetitionPenalty() != 1f;
   }
 
+  /** Whether it takes no more tokens. */
+  boolean isFull() {
+    return length == history.length;
+  }
+
   /** Notes that the device has drawn a token. */
   void drawn() {
     if (parameters.temperature() != 0f) {

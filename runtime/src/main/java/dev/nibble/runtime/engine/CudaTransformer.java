@@ -17,6 +17,7 @@ import dev.nibble.runtime.kernel.LargeGemm;
 import dev.nibble.runtime.kernel.MatrixRows;
 import dev.nibble.runtime.kernel.OutlierProduct;
 import dev.nibble.runtime.kernel.PackedGemv.Result;
+import dev.nibble.runtime.kernel.TokenSampler;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -263,8 +264,8 @@ final class CudaTransformer {
         .multiply(stream, head.weights(), null, tiled, null, Epilogue.STORE_FLOAT, work.logits());
   }
 
-  /** Chooses the next tokens by the first rows of the logits. */
-  void sample(StepInputs inputs, int rows) {
+  /** Chooses the next tokens by the first rows of the logits, and makes them the inputs'. */
+  void sample(StepInputs inputs, int rows, TokenSampler.Results results) {
     kernels
         .sampler()
         .launch(
@@ -275,8 +276,8 @@ final class CudaTransformer {
             inputs.parameters(),
             inputs.positions(),
             work.sampling(),
-            work.chosenTokens(),
-            work.chosenStatus());
+            inputs.tokens(),
+            results);
   }
 
   private void embed(StepInputs inputs, int rows) {

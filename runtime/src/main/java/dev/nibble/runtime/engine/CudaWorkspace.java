@@ -46,7 +46,6 @@ final class CudaWorkspace {
   private final DevicePlan.Piece samplePartials;
   private final DevicePlan.Piece sampleArrivals;
   private final DevicePlan.Piece candidates;
-  private final DevicePlan.Piece chosen;
   private final DevicePlan.@Nullable Piece addends;
   private final int addendStride;
   private final DevicePlan.Piece splitParts;
@@ -54,7 +53,6 @@ final class CudaWorkspace {
   private final DevicePlan.Piece splitScales;
   private final DevicePlan.Piece sumChains;
   private final DevicePlan.Piece sumArrivals;
-  private final int sequences;
 
   private record CodePieces(
       DevicePlan.@Nullable Piece codes,
@@ -80,7 +78,6 @@ final class CudaWorkspace {
       KvLayout stage,
       boolean keepsColumns) {
     this.rows = rows;
-    this.sequences = sequences;
     QuantScheme scheme = config.scheme();
     int queries = Math.multiplyExact(config.heads(), config.headDim());
     int keys = Math.multiplyExact(config.kvHeads(), config.headDim());
@@ -134,7 +131,6 @@ final class CudaWorkspace {
             .orElseThrow();
     sumChains = plan.reserve(SkinnyGemm.chainBytes(few, DeviceModel.padded(mostRows)));
     sumArrivals = plan.reserve(SkinnyGemm.arrivalBytes(DeviceModel.padded(mostRows)));
-    chosen = plan.reserve(2L * Integer.BYTES * sequences);
     addendStride = Math.max(qkvStride, mlpStride);
     addends = keepsColumns ? plan.reserve(bytes(few, addendStride, Float.BYTES)) : null;
   }
@@ -231,23 +227,10 @@ final class CudaWorkspace {
         samplePartials.range(), sampleArrivals.range(), candidates.range());
   }
 
-  /** Chosen tokens, then their status, int32 [2, sequences]. */
-  DeviceRange chosen() {
-    return chosen.range();
-  }
-
-  DeviceRange chosenTokens() {
-    return chosen.range().slice(0, (long) Integer.BYTES * sequences);
-  }
-
-  DeviceRange chosenStatus() {
-    return chosen.range().slice((long) Integer.BYTES * sequences, (long) Integer.BYTES * sequences);
-  }
-
   /** Memory that must be zeros at first. */
   DeviceRange[] counters() {
     return new DeviceRange[] {
-      attentionArrivals.range(), sampleArrivals.range(), sumArrivals.range(), chosen.range()
+      attentionArrivals.range(), sampleArrivals.range(), sumArrivals.range()
     };
   }
 }

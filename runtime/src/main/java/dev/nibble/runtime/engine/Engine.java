@@ -138,6 +138,12 @@ public interface Engine extends AutoCloseable {
     return 0;
   }
 
+  /**
+   * Waits until a device has done all that it was given, also a step it began before it was asked
+   * for: so that a measurement does not begin with the end of another.
+   */
+  default void awaitIdle() {}
+
   /** Frees the engine's memory and threads; closing twice does nothing. */
   @Override
   void close();

@@ -12,7 +12,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * What changes from step to step, in pinned memory and its copy on the device: for each row its
  * sequence's cache, how it is sampled, its token and its position. A row whose token and position
- * are negative is idle. All of it travels in one copy, so that a graph can hold it.
+ * are negative is idle. All of it travels in one copy; the device itself moves rows on by the
+ * tokens that it chooses, and {@link #areThere} tells whether a copy is needed.
  */
 final class StepInputs {
   private static final int IDLE = -1;
@@ -21,6 +22,10 @@ final class StepInputs {
   private final long tokensAt;
   private final long positionsAt;
   private final DevicePlan.Piece piece;
+
+  /** What the device's copy holds. */
+  private final MemorySegment there;
+
   private @Nullable PinnedBuffer staging;
 
   StepInputs(DevicePlan plan, int rows) {
@@ -29,6 +34,7 @@ final class StepInputs {
     tokensAt = parametersAt + (long) TokenSampler.PARAMETERS_BYTES * rows;
     positionsAt = tokensAt + (long) Integer.BYTES * rows;
     piece = plan.reserve(positionsAt + (long) Integer.BYTES * rows);
+    there = MemorySegment.ofArray(new long[Math.toIntExact(piece.bytes() / Long.BYTES)]);
   }
 
   /** Takes the pinned memory. */
@@ -56,21 +62,36 @@ final class StepInputs {
 
   /** Sets a row's token. */
   void set(int row, long cache, int token, int position) {
-    host().set(ValueLayout.JAVA_LONG, (long) Long.BYTES * row, cache);
-    host().set(ValueLayout.JAVA_INT, tokensAt + (long) Integer.BYTES * row, token);
-    host().set(ValueLayout.JAVA_INT, positionsAt + (long) Integer.BYTES * row, position);
+    set(host(), row, cache, token, position);
   }
 
-  /** Sets how a row is sampled. */
-  void sampling(int row, SamplingParameters parameters, long random) {
+  /** Sets a row to a sequence's token, which one that its rules choose is to follow. */
+  void set(int row, CudaSequence sequence, int token, int position) {
+    set(host(), row, sequence, token, position);
+  }
+
+  /** Notes that the device has moved a row on to a token that it chose. */
+  void moved(int row, CudaSequence sequence, int token, int position) {
+    set(there, row, sequence, token, position);
+  }
+
+  private void set(MemorySegment target, int row, CudaSequence sequence, int token, int position) {
+    set(target, row, sequence.block(), token, position);
+    SamplingParameters parameters = sequence.parameters();
     TokenSampler.write(
-        host(),
+        target,
         (long) Long.BYTES * rows + (long) TokenSampler.PARAMETERS_BYTES * row,
-        random,
+        sequence.random(),
         parameters.temperature(),
         parameters.topK(),
         parameters.topP(),
         parameters.minP());
+  }
+
+  private void set(MemorySegment target, int row, long cache, int token, int position) {
+    target.set(ValueLayout.JAVA_LONG, (long) Long.BYTES * row, cache);
+    target.set(ValueLayout.JAVA_INT, tokensAt + (long) Integer.BYTES * row, token);
+    target.set(ValueLayout.JAVA_INT, positionsAt + (long) Integer.BYTES * row, position);
   }
 
   /** Makes rows idle. */
@@ -83,6 +104,12 @@ final class StepInputs {
   /** Enqueues the copy to the device. */
   void send(Stream stream) {
     piece.range().upload(stream, pinned(), 0, piece.bytes());
+    there.copyFrom(host());
+  }
+
+  /** Whether the device's copy is what is set, if all that the device moved was noted. */
+  boolean areThere() {
+    return there.mismatch(host()) < 0;
   }
 
   /** Addresses of the sequences' blocks, [rows]. */

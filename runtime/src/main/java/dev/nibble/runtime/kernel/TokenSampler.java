@@ -3,10 +3,12 @@ package dev.nibble.runtime.kernel;
 import dev.nibble.bindings.kernels.sample_args;
 import dev.nibble.bindings.kernels.sample_h;
 import dev.nibble.bindings.kernels.sample_parameters;
+import dev.nibble.runtime.cuda.Device;
 import dev.nibble.runtime.cuda.DeviceRange;
 import dev.nibble.runtime.cuda.Dim3;
 import dev.nibble.runtime.cuda.Kernel;
 import dev.nibble.runtime.cuda.LaunchConfig;
+import dev.nibble.runtime.cuda.PinnedBuffer;
 import dev.nibble.runtime.cuda.Stream;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -41,6 +43,47 @@ public final class TokenSampler {
    * @param candidates for draws
    */
   public record Scratch(DeviceRange partials, DeviceRange arrivals, DeviceRange candidates) {}
+
+  /**
+   * What was chosen, in memory of the host that the kernel writes to: of each row for two positions
+   * that follow each other. The memory is the device's to free.
+   */
+  public static final class Results {
+    private final PinnedBuffer memory;
+    private final int rows;
+
+    /**
+     * Takes the memory.
+     *
+     * @param device that chooses
+     * @param rows most rows
+     */
+    public Results(Device device, int rows) {
+      this.rows = rows;
+      memory = device.allocatePinned((long) Integer.BYTES * sample_h.SAMPLE_RESULTS() * rows);
+    }
+
+    /**
+     * The token that follows a position, once the launch that chose it is done.
+     *
+     * @param row of the launch
+     * @param position of the token before
+     * @return the token; negative if the row's logits were not finite
+     */
+    public int token(int row, int position) {
+      int results = sample_h.SAMPLE_RESULTS();
+      return memory
+          .segment()
+          .getAtIndex(ValueLayout.JAVA_INT, (long) row * results + position % results);
+    }
+
+    private long require(int needed) {
+      if (rows < needed) {
+        throw new IllegalArgumentException("results: needs " + needed + " rows, has " + rows);
+      }
+      return memory.deviceAddress();
+    }
+  }
 
   /**
    * Size of {@link Scratch#partials}.
@@ -104,10 +147,11 @@ public final class TokenSampler {
    * @param vocab logits of a row
    * @param rows at least 1
    * @param parameters struct sample_parameters [rows]
-   * @param positions int32 [rows], moved on by 1; negative for an idle row
+   * @param positions int32 [rows], moved on by 1; negative for an idle row, which one becomes whose
+   *     logits are not finite
    * @param scratch room
    * @param tokens int32 [rows], receives the choice
-   * @param status int32 [rows], receives 1 where logits are not finite
+   * @param results receives it too
    */
   public void launch(
       Stream stream,
@@ -118,7 +162,7 @@ public final class TokenSampler {
       DeviceRange positions,
       Scratch scratch,
       DeviceRange tokens,
-      DeviceRange status) {
+      Results results) {
     if (vocab > sample_h.SAMPLE_MAX_VOCAB()) {
       throw new IllegalArgumentException("vocabulary of " + vocab);
     }
@@ -133,7 +177,7 @@ public final class TokenSampler {
     StructPointers.set(args, sample_args.tokens$offset(), tokens.require("tokens", perRow));
     StructPointers.set(
         args, sample_args.positions$offset(), positions.require("positions", perRow));
-    StructPointers.set(args, sample_args.status$offset(), status.require("status", perRow));
+    StructPointers.set(args, sample_args.results$offset(), results.require(rows));
     StructPointers.set(
         args,
         sample_args.partials$offset(),

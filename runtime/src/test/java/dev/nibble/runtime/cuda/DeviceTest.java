@@ -128,7 +128,11 @@ class DeviceTest {
     device.close();
     assertEquals(
         List.of(
-            "cuCtxSetCurrent", "cuEventDestroy", "cuStreamDestroy", "cuDevicePrimaryCtxRelease"),
+            "cuCtxSetCurrent",
+            "cuCtxSynchronize",
+            "cuEventDestroy",
+            "cuStreamDestroy",
+            "cuDevicePrimaryCtxRelease"),
         driver.calls().subList(calls, driver.calls().size()));
     assertEquals(List.of(), driver.live());
     calls = driver.calls().size();

@@ -24,6 +24,27 @@ public final class FakeDevice {
     return new FakeDevice(FakeDriver.failing(call, failure));
   }
 
+  /** A device that does its work when that is waited for, and chooses tokens by {@link #choice}. */
+  public static FakeDevice late() {
+    return new FakeDevice(new ComputingDriver(ComputingDriver.Pace.LATE));
+  }
+
+  /** A device that has done its work before a call returns, and chooses as {@link #late} does. */
+  public static FakeDevice immediate() {
+    return new FakeDevice(new ComputingDriver(ComputingDriver.Pace.IMMEDIATE));
+  }
+
+  /**
+   * The token that such a device chooses after others.
+   *
+   * @param tokens the first {@code count} are read
+   * @param random state of the random numbers after the draw; 0 for greedy
+   * @return the token; -1 for logits that are not finite
+   */
+  public static int choice(int[] tokens, int count, long random, int vocab) {
+    return ComputingDriver.choice(i -> tokens[i], count, random, vocab);
+  }
+
   public void setFreeBytes(long bytes) {
     driver.setFreeBytes(bytes);
   }

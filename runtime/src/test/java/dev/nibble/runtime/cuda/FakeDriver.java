@@ -134,7 +134,7 @@ class FakeDriver implements CudaDriver {
   }
 
   /** The device memory at an address, empty if it is not all of one allocation. */
-  private MemorySegment at(long address, long bytes) {
+  final MemorySegment at(long address, long bytes) {
     for (Map.Entry<Long, MemorySegment> entry : memory.entrySet()) {
       long offset = address - entry.getKey();
       if (offset >= 0 && offset + bytes <= entry.getValue().byteSize()) {

@@ -31,6 +31,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.TreeMap;
 
 /**
  * A driver that runs nothing and writes down what it is asked to do, graphs as often as they are
@@ -69,12 +70,16 @@ final class TracingDriver extends FakeDriver {
     }
   }
 
+  /** Memory of the host, and the device's that takes its place where kernels write to it. */
+  private record Pinned(long bytes, long replacement) {}
+
   private record Function(String image, String kernel) {}
 
   private final LaunchTrace trace = new LaunchTrace();
   private final Deque<Expectation> expectations = new ArrayDeque<>();
   private final Map<Long, String> images = new HashMap<>();
   private final Map<Long, Function> functions = new HashMap<>();
+  private final TreeMap<Long, Pinned> pinned = new TreeMap<>();
   private final Map<Long, List<Runnable>> graphs = new HashMap<>();
   private List<Runnable> captured = new ArrayList<>();
   private boolean capturing;
@@ -114,6 +119,33 @@ final class TracingDriver extends FakeDriver {
     int result = super.cuMemAlloc(address, bytes);
     trace.allocate(made(address), bytes);
     return result;
+  }
+
+  @Override
+  public int cuMemHostAlloc(MemorySegment pointer, long bytes, int flags) {
+    int result = super.cuMemHostAlloc(pointer, bytes, flags);
+    pinned.put(made(pointer), new Pinned(bytes, 0));
+    return result;
+  }
+
+  /** Where the trace is replayed there is no pinned memory: kernels get the device's. */
+  private void replacePinned(byte[] struct) {
+    MemorySegment words = MemorySegment.ofArray(struct);
+    for (long at = 0; at < struct.length; at += Long.BYTES) {
+      long word = words.get(ValueLayout.JAVA_LONG_UNALIGNED, at);
+      Map.Entry<Long, Pinned> block = pinned.floorEntry(word);
+      if (block == null || word - block.getKey() >= block.getValue().bytes) {
+        continue;
+      }
+      long replacement = block.getValue().replacement;
+      if (replacement == 0) {
+        MemorySegment out = MemorySegment.ofArray(new long[1]);
+        cuMemAlloc(out, block.getValue().bytes);
+        replacement = made(out);
+        pinned.put(block.getKey(), new Pinned(block.getValue().bytes, replacement));
+      }
+      words.set(ValueLayout.JAVA_LONG_UNALIGNED, at, replacement + (word - block.getKey()));
+    }
   }
 
   @Override
@@ -173,6 +205,7 @@ final class TracingDriver extends FakeDriver {
             .get(ValueLayout.ADDRESS, 0)
             .reinterpret(bytes)
             .toArray(ValueLayout.JAVA_BYTE);
+    replacePinned(struct);
     Dim3 grid =
         new Dim3(
             CUlaunchConfig.gridDimX(config),

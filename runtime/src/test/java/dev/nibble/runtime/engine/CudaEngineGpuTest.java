@@ -4,9 +4,11 @@ import static dev.nibble.runtime.LogitErrors.deviation;
 import static dev.nibble.runtime.LogitErrors.error;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.quantizer.method.FolderQuantizer;
 import dev.nibble.quantizer.method.FolderQuantizer.Existing;
@@ -19,8 +21,12 @@ import dev.nibble.runtime.model.Device;
 import dev.nibble.runtime.model.ModelOptions;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -246,15 +252,15 @@ class CudaEngineGpuTest {
       // Until it is compiled, a step may.
       for (int round = 0; round < 20 && allocated > 0; round++) {
         long before = THREADS.getCurrentThreadAllocatedBytes();
-        steps(engine, batch, token);
+        steps(engine, batch, token, 50);
         allocated = THREADS.getCurrentThreadAllocatedBytes() - before;
       }
       assertEquals(0, allocated);
     }
   }
 
-  private static void steps(Engine engine, Sequence[] batch, int[] token) {
-    for (int i = 0; i < 50; i++) {
+  private static void steps(Engine engine, Sequence[] batch, int[] token, int count) {
+    for (int i = 0; i < count; i++) {
       engine.step(batch, 1, token);
     }
   }
@@ -275,6 +281,151 @@ class CudaEngineGpuTest {
             Arrays.toString(expected) + " " + Arrays.toString(found));
       }
     }
+  }
+
+  /** Something between two steps, after which all sequences are what they were. */
+  @FunctionalInterface
+  private interface Between {
+    void run(Sequence[] batch, int[] tokens) throws IOException;
+  }
+
+  @Test
+  void stepsChooseTheSameWhetherTheyWereForetoldOrNot() throws IOException {
+    SamplingParameters drawn = new SamplingParameters(0.8f, 40, 0.95f, 0.02f, 1f, 1234);
+    // Of the graph of four rows, one is idle.
+    try (Engine engine = gpu(TestModels.books8m(), new ModelOptions(64, 5, 0));
+        Sequence another = engine.open(SamplingParameters.GREEDY)) {
+      Between prompt =
+          (_, _) -> {
+            another.truncate(0);
+            engine.prefill(another, text(40));
+          };
+      for (SamplingParameters rules : new SamplingParameters[] {SamplingParameters.GREEDY, drawn}) {
+        int[][] expected = generate(engine, rules, 1, prompt);
+        assertArrayEquals(expected, generate(engine, rules, 3, prompt), "prompts " + rules);
+        assertArrayEquals(expected, generate(engine, rules, 1, (_, _) -> {}), "steady " + rules);
+      }
+      int[][] greedy = generate(engine, SamplingParameters.GREEDY, 1, prompt);
+      for (Map.Entry<String, Between> between : disturbances(engine, drawn).entrySet()) {
+        assertArrayEquals(
+            greedy,
+            generate(engine, SamplingParameters.GREEDY, 3, between.getValue()),
+            between.getKey());
+      }
+    }
+  }
+
+  /** Of sequences that are sampled greedily, for a draw cannot be taken back. */
+  private static Map<String, Between> disturbances(Engine engine, SamplingParameters drawn) {
+    return Map.of(
+        "other tokens",
+        (batch, tokens) -> stepInVain(engine, batch, new int[] {1, 2, tokens[2]}),
+        "other order",
+        (batch, tokens) ->
+            stepInVain(
+                engine,
+                new Sequence[] {batch[2], batch[1], batch[0]},
+                new int[] {tokens[2], tokens[1], tokens[0]}),
+        "fewer",
+        (batch, tokens) -> stepInVain(engine, new Sequence[] {batch[0]}, new int[] {tokens[0]}),
+        "the same again",
+        (batch, tokens) -> stepInVain(engine, batch, tokens.clone()),
+        "other rules",
+        (batch, tokens) -> {
+          batch[1].sampling(drawn);
+          stepInVain(engine, batch, tokens.clone());
+          batch[1].sampling(SamplingParameters.GREEDY);
+        },
+        "a slot used again",
+        (_, _) -> {
+          for (int use = 0; use < 2; use++) {
+            try (Sequence passing = engine.open(SamplingParameters.GREEDY)) {
+              int[] token = {engine.prefill(passing, text(9 + use))};
+              steps(engine, new Sequence[] {passing}, token, 4);
+            }
+          }
+        });
+  }
+
+  private static void stepInVain(Engine engine, Sequence[] batch, int[] tokens) {
+    engine.step(batch, batch.length, tokens);
+    for (Sequence sequence : batch) {
+      sequence.truncate(sequence.length() - 1);
+    }
+  }
+
+  /**
+   * The tokens of three sequences to the end of the context, with something before each n-th step.
+   */
+  private static int[][] generate(
+      Engine engine, SamplingParameters rules, int every, Between between) throws IOException {
+    Sequence[] batch = new Sequence[3];
+    int[] tokens = new int[batch.length];
+    for (int i = 0; i < batch.length; i++) {
+      batch[i] = engine.open(rules);
+      tokens[i] = engine.prefill(batch[i], text(17 + i));
+    }
+    int[][] generated = new int[engine.contextLength() - batch[2].length() + 1][];
+    for (int step = 0; step < generated.length - 1; step++) {
+      generated[step] = tokens.clone();
+      if (step % every == every - 1) {
+        between.run(batch, tokens);
+      }
+      engine.step(batch, batch.length, tokens);
+    }
+    generated[generated.length - 1] = tokens;
+    for (Sequence sequence : batch) {
+      sequence.close();
+    }
+    return generated;
+  }
+
+  /** An embedding that is not a number: of a token that only some are asked to go on from. */
+  @Test
+  void aSequenceWithoutNumbersLeavesOthersAlone() throws IOException {
+    int bad = 7;
+    Path model = Files.createDirectory(folder.resolve("bad"));
+    for (String file : new String[] {"config.json", "model.safetensors"}) {
+      Files.copy(TestModels.resource("tiny/qwen3").resolve(file), model.resolve(file));
+    }
+    spoilEmbedding(model.resolve("model.safetensors"), bad);
+    try (Engine engine = gpu(model, new ModelOptions(64, 3, 0))) {
+      int[] prompt = {1, 2, 3};
+      int[] expected = TestModels.generate(engine, SamplingParameters.GREEDY, prompt, 20);
+      Sequence[] batch = new Sequence[3];
+      int[] tokens = new int[3];
+      for (int i = 0; i < batch.length; i++) {
+        batch[i] = engine.open(SamplingParameters.GREEDY);
+        tokens[i] = engine.prefill(batch[i], prompt);
+      }
+      for (int i = 1; i < expected.length; i++) {
+        if (i % 4 == 0) {
+          int[] spoiled = {tokens[0], tokens[1], bad};
+          assertThrows(
+              NonFiniteLogitsException.class, () -> engine.step(batch, batch.length, spoiled));
+          for (Sequence sequence : batch) {
+            sequence.truncate(sequence.length() - 1);
+          }
+        }
+        engine.step(batch, batch.length, tokens);
+        assertArrayEquals(new int[] {expected[i], expected[i], expected[i]}, tokens, "token " + i);
+      }
+    }
+  }
+
+  private static void spoilEmbedding(Path file, int token) throws IOException {
+    ByteBuffer bytes = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN);
+    int header = Math.toIntExact(bytes.getLong(0));
+    JsonNode tensor =
+        new ObjectMapper()
+            .readTree(bytes.array(), Long.BYTES, header)
+            .get("model.embed_tokens.weight");
+    int rows = tensor.get("shape").get(0).asInt();
+    int first = tensor.get("data_offsets").get(0).asInt();
+    int rowBytes = (tensor.get("data_offsets").get(1).asInt() - first) / rows;
+    int from = Long.BYTES + header + first + token * rowBytes;
+    Arrays.fill(bytes.array(), from, from + rowBytes, (byte) 0xff);
+    Files.write(file, bytes.array());
   }
 
   private static int[] text(int tokens) throws IOException {

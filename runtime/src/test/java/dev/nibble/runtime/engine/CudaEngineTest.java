@@ -22,6 +22,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -46,7 +47,7 @@ class CudaEngineTest {
         .writePacked(Files.createDirectory(folder.resolve(PACKED)));
   }
 
-  private static CudaEngine engine(FakeDevice device, String model, ModelOptions options)
+  static CudaEngine engine(FakeDevice device, String model, ModelOptions options)
       throws IOException {
     if (model.equals(SYNTHETIC)) {
       return CudaEngine.create(
@@ -68,7 +69,9 @@ class CudaEngineTest {
     }
   }
 
-  /** Load, prompts, steps of every batch size, logits, close. */
+  /**
+   * Load, prompts, steps of every batch size, logits, close, the last two with a step under way.
+   */
   private static void useEverything(FakeDevice device, String model) throws IOException {
     try (CudaEngine engine = engine(device, model, OPTIONS)) {
       Sequence[] sequences = new Sequence[OPTIONS.sequences()];
@@ -80,8 +83,15 @@ class CudaEngineTest {
         engine.step(sequences, count, new int[] {4, 5, 6});
       }
       assertEquals(6, sequences[0].length());
+      int[] chosen = {4, 5, 6};
+      for (int i = 0; i < 3; i++) {
+        engine.step(sequences, sequences.length, chosen);
+      }
       engine.score(sequences[0], new int[] {7, 8}, (_, _, _) -> {});
       sequences[1].close();
+      for (int i = 0; i < 2; i++) {
+        engine.step(sequences, 1, chosen);
+      }
     }
   }
 
@@ -94,19 +104,44 @@ class CudaEngineTest {
   }
 
   @Test
-  void aStepIsOneGraphLaunchAndOneWait() throws IOException {
+  void aForetoldStepIsEnqueuedBeforeTheOneBeforeItIsWaitedFor() throws IOException {
     FakeDevice device = FakeDevice.sound();
-    try (CudaEngine engine = engine(device, "llama3", OPTIONS)) {
-      Sequence[] sequences = new Sequence[OPTIONS.sequences()];
+    // Of the graph's four rows one is idle.
+    try (CudaEngine engine = engine(device, "llama3", OPTIONS.withSequences(5))) {
+      Sequence[] sequences = new Sequence[3];
       for (int i = 0; i < sequences.length; i++) {
         sequences[i] = engine.open(SamplingParameters.GREEDY);
       }
-      int before = device.calls().size();
-      engine.step(sequences, sequences.length, new int[] {1, 2, 3});
-      assertEquals(
-          List.of("cuCtxSetCurrent", "cuGraphLaunch", "cuStreamSynchronize"),
-          device.calls().subList(before, device.calls().size()));
+      int[] tokens = {1, 2, 3};
+      List<String> alone = List.of("cuMemcpyHtoDAsync", "cuGraphLaunch", "cuEventRecord");
+      List<String> steady = List.of("cuGraphLaunch", "cuEventRecord");
+      List<String> two = Stream.of(steady, steady).flatMap(List::stream).toList();
+      int room = OPTIONS.contextLength();
+      for (int i = 0; i < room; i++) {
+        List<String> expected = i == 0 ? alone : i == 1 ? two : i < room - 1 ? steady : List.of();
+        assertEquals(expected, callsOfStep(device, engine, sequences, tokens), "step " + i);
+      }
+      sequences[0].truncate(8);
+      sequences[1].truncate(9);
+      sequences[2].truncate(9);
+      assertEquals(alone, callsOfStep(device, engine, sequences, tokens));
+      assertEquals(two, callsOfStep(device, engine, sequences, tokens));
+      tokens[2]++;
+      assertEquals(alone, callsOfStep(device, engine, sequences, tokens));
+      engine.append(sequences[1], new int[] {7});
+      assertEquals(alone, callsOfStep(device, engine, sequences, tokens));
     }
+  }
+
+  /** What a step calls between the first call and the last, which are the same for all. */
+  private static List<String> callsOfStep(
+      FakeDevice device, Engine engine, Sequence[] sequences, int[] tokens) {
+    int before = device.calls().size();
+    engine.step(sequences, sequences.length, tokens);
+    List<String> calls = device.calls().subList(before, device.calls().size());
+    assertEquals("cuCtxSetCurrent", calls.getFirst());
+    assertEquals("cuEventSynchronize", calls.getLast());
+    return List.copyOf(calls.subList(1, calls.size() - 1));
   }
 
   @Test
