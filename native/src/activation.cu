@@ -21,7 +21,8 @@ __device__ __forceinline__ float activate(int kind, float x, float up) {
     case ACTIVATION_SWIGLU:
       return x / (1.0f + expf(-x)) * up;
     case ACTIVATION_GELU:
-      return 0.5f * x * (1.0f + erff(x * 0.70710678f));
+      // Not 1 + erf, which cancels where x is negative.
+      return 0.5f * x * erfcf(x * -0.70710678f);
     case ACTIVATION_RELU:
       return fmaxf(x, 0.0f);
     default:

@@ -1,4 +1,4 @@
-// dense_gemv of more than 32 tokens. Each warp has 16 rows and goes through all columns, a class after
+// dense_gemv of many tokens and rows. Each warp has 16 rows and goes through all columns, a class after
 // the other (dense_gemv.h); so the warps of a block need the same columns of x at the same time, which
 // they share in shared memory, a block of columns ahead.
 #ifndef NIBBLE_DENSE_BATCH_CUH

@@ -1,6 +1,6 @@
 // See dense_gemv.h. A warp multiplies 16 rows (dense_tile.cuh) by its class of columns. Registers are few
-// enough for two blocks on a multiprocessor, whose warps together keep enough bytes in flight. For more
-// than 32 tokens see dense_batch.cuh.
+// enough for two blocks on a multiprocessor, whose warps together keep enough bytes in flight. For many
+// tokens and rows see dense_batch.cuh.
 #include "dense_gemv.h"
 
 #include "async_copy.cuh"
@@ -224,17 +224,19 @@ __device__ __forceinline__ void dense_gemv(const dense_gemv_args& args) {
     nibble::dense_gemv<nibble::type, tokens>(args);                                  \
   }
 
-#define NIBBLE_DENSE_BATCH(name, type)                                       \
-  extern "C" __global__ void __launch_bounds__(32 * DENSE_BATCH_WARPS, 2)    \
-      dense_gemv_##name##_m64(const __grid_constant__ dense_gemv_args args) { \
-    nibble::dense_batch<nibble::type>(args);                                 \
+#define NIBBLE_DENSE_BATCH(name, type)                                    \
+  extern "C" __global__ void __launch_bounds__(32 * DENSE_BATCH_WARPS, 2) \
+      dense_batch_##name(const __grid_constant__ dense_gemv_args args) {  \
+    nibble::dense_batch<nibble::type>(args);                              \
   }
 
 NIBBLE_DENSE_GEMV(f16, F16, 8)
 NIBBLE_DENSE_GEMV(f16, F16, 16)
 NIBBLE_DENSE_GEMV(f16, F16, 32)
+NIBBLE_DENSE_GEMV(f16, F16, 64)
 NIBBLE_DENSE_BATCH(f16, F16)
 NIBBLE_DENSE_GEMV(bf16, Bf16, 8)
 NIBBLE_DENSE_GEMV(bf16, Bf16, 16)
 NIBBLE_DENSE_GEMV(bf16, Bf16, 32)
+NIBBLE_DENSE_GEMV(bf16, Bf16, 64)
 NIBBLE_DENSE_BATCH(bf16, Bf16)

@@ -22,8 +22,11 @@ public final class DenseGemv {
   /** Percent: two blocks fit, and the reads from device memory have the rest to land in. */
   private static final int SHARED_MEMORY = 45;
 
-  /** Percent: two blocks of the kernel for most tokens fit. */
+  /** Percent: two blocks of dense_batch fit. */
   private static final int BATCH_SHARED_MEMORY = 70;
+
+  /** Most tokens that the kernels of 16 rows a block are faster with, whatever the rows. */
+  private static final int FEW_TOKENS = 32;
 
   /** Most tokens whose norm costs less here, in every block, than in a kernel before. */
   private static final int NORMED_TOKENS = 2;
@@ -89,8 +92,8 @@ public final class DenseGemv {
       throw new IllegalArgumentException(parts.size() + " linears of " + tokens + " tokens");
     }
     int columns = weights.columns();
-    int width = width(columns, tokens);
-    Kernel kernel = kernel(weights.dtype(), width);
+    Plan plan = plan(weights, tokens, tiles(parts), result);
+    Kernel kernel = kernel(plan);
     MemorySegment struct = args;
     if (struct == null) {
       struct = kernel.newArguments(dense_gemv_args.sizeof());
@@ -98,7 +101,6 @@ public final class DenseGemv {
     }
     struct.fill((byte) 0);
     long row = 0;
-    long tiles = 0;
     for (int i = 0; i < parts.size(); i++) {
       PackedGemv.Part part = parts.get(i);
       long rows = parts.size() == 1 ? part.rows() : PackedGemv.paddedRows(part);
@@ -112,7 +114,6 @@ public final class DenseGemv {
           weights.data().address() + Short.BYTES * row * columns);
       PackedGemv.write(dense_gemv_args.segments(struct, i), part, tokens, result, i);
       row += rows;
-      tiles += Math.ceilDiv(part.rows(), dense_gemv_h.DENSE_GEMV_ROWS());
     }
     int elementBytes = norm == null ? Short.BYTES : Float.BYTES;
     StructPointers.set(
@@ -130,31 +131,60 @@ public final class DenseGemv {
     dense_gemv_args.tokens(struct, tokens);
     dense_gemv_args.segment_count(struct, parts.size());
     dense_gemv_args.epilogue(struct, PackedGemv.epilogue(result));
-    boolean batch = width == MAX_TOKENS;
-    long items =
-        batch
-            ? Math.ceilDiv(tiles, dense_gemv_h.DENSE_BATCH_WARPS())
-            : result == PackedGemv.Result.SWIGLU_HALF ? tiles / 2 : tiles;
-    int blocks = width == VECTOR || batch ? 2 * multiprocessors : multiprocessors;
-    int warps = batch ? dense_gemv_h.DENSE_BATCH_WARPS() : dense_gemv_h.DENSE_GEMV_WARPS();
     kernel.launch(
         stream,
-        new LaunchConfig(
-            Dim3.of((int) Math.min(items, blocks)),
-            Dim3.of(WARP * warps),
-            sharedBytes(columns, tokens, width),
-            start),
+        new LaunchConfig(Dim3.of(plan.blocks), Dim3.of(WARP * plan.warps), plan.sharedBytes, start),
         struct);
   }
 
-  private Kernel kernel(DType dtype, int width) {
-    String name = "dense_gemv_" + (dtype == DType.BF16 ? "bf16_m" : "f16_m") + width;
+  /**
+   * How a product is launched.
+   *
+   * @param kernel its name
+   * @param blocks of the grid
+   * @param warps of a block
+   * @param sharedBytes of a block
+   * @param sharedPercent of a multiprocessor's memory that is shared memory
+   */
+  private record Plan(String kernel, int blocks, int warps, int sharedBytes, int sharedPercent) {}
+
+  private Plan plan(DeviceWeights.Dense weights, int tokens, long tiles, PackedGemv.Result result) {
+    String type = weights.dtype() == DType.BF16 ? "bf16" : "f16";
+    int width = width(weights.columns(), tokens);
+    int sharedBytes = sharedBytes(weights.columns(), tokens, width);
+    long batchItems = Math.ceilDiv(tiles, dense_gemv_h.DENSE_BATCH_WARPS());
+    if (sharedBytes > mostShared || (tokens > FEW_TOKENS && batchItems >= multiprocessors)) {
+      return new Plan(
+          "dense_batch_" + type,
+          (int) Math.min(batchItems, 2L * multiprocessors),
+          dense_gemv_h.DENSE_BATCH_WARPS(),
+          dense_gemv_h.DENSE_BATCH_SHARED_BYTES(),
+          BATCH_SHARED_MEMORY);
+    }
+    long items = result == PackedGemv.Result.SWIGLU_HALF ? tiles / 2 : tiles;
+    int blocks = width == VECTOR ? 2 * multiprocessors : multiprocessors;
+    return new Plan(
+        "dense_gemv_" + type + "_m" + width,
+        (int) Math.min(items, blocks),
+        dense_gemv_h.DENSE_GEMV_WARPS(),
+        sharedBytes,
+        SHARED_MEMORY);
+  }
+
+  /** Tiles of all parts. */
+  private static long tiles(List<PackedGemv.Part> parts) {
+    return parts.stream()
+        .mapToLong(part -> Math.ceilDiv(part.rows(), dense_gemv_h.DENSE_GEMV_ROWS()))
+        .sum();
+  }
+
+  private Kernel kernel(Plan plan) {
     return loaded.computeIfAbsent(
-        name,
-        _ -> {
+        plan.kernel,
+        name -> {
           Kernel kernel = kernels.kernel("dense_gemv", name);
           kernel.allowSharedBytes(mostShared);
-          kernel.preferSharedMemory(width == MAX_TOKENS ? BATCH_SHARED_MEMORY : SHARED_MEMORY);
+          kernel.preferSharedMemory(plan.sharedPercent);
           return kernel;
         });
   }
@@ -169,9 +199,6 @@ public final class DenseGemv {
   }
 
   private static int sharedBytes(int columns, int tokens, int width) {
-    if (width == MAX_TOKENS) {
-      return dense_gemv_h.DENSE_BATCH_SHARED_BYTES();
-    }
     int unit = dense_gemv_h.DENSE_GEMV_BLOCK_COLUMNS();
     long padded = Math.ceilDiv(columns, unit) * (long) unit;
     long x = width == VECTOR ? tokens * (2 * padded + 64) : 0;

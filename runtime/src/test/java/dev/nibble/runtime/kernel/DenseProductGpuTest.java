@@ -39,6 +39,9 @@ class DenseProductGpuTest {
   /** Longer than 8 tokens in shared memory may be. */
   private static final int LONG = 14_337;
 
+  /** As many rows as give each multiprocessor of an H200 its own columns of 33 tokens and more. */
+  private static final int WIDE = 16_905;
+
   private static GpuFixture gpu;
   private static DenseGemv gemv;
   private static LargeGemm gemm;
@@ -68,6 +71,12 @@ class DenseProductGpuTest {
       fewTokens(dtype, shape[0], shape[1], few());
     }
     fewTokens(dtype, 17, LONG, new int[] {8});
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"F16", "BF16"})
+  void fewTokensOfManyRows(DType dtype) {
+    fewTokens(dtype, WIDE, 65, gpu.isTraced() ? new int[] {33} : new int[] {1, 33, 63, 64});
   }
 
   private static void fewTokens(DType dtype, int rows, int columns, int[] counts) {
@@ -195,6 +204,12 @@ class DenseProductGpuTest {
     for (int tokens : few()) {
       segments(rows, 1000, tokens, result);
     }
+    int half = WIDE / 2;
+    segments(
+        result == Result.SWIGLU_HALF ? new int[] {half, half} : new int[] {half, 33, half},
+        65,
+        33,
+        result);
   }
 
   private static void segments(int[] partRows, int columns, int tokens, Result result) {
