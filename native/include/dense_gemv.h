@@ -20,8 +20,8 @@
 //   block (32 * DENSE_GEMV_WARPS, 1, 1);
 //   dynamic shared memory dense_gemv_shared_bytes with a batch of dense_gemv_batch.
 // dense_batch_f16 and dense_batch_bf16, for 1 to 64 tokens of any length, read x once for 128 rows
-// instead of 16. Faster for more than 32 tokens where there is an item for each multiprocessor (22016
-// x 4096 on an H200: 148 us, 220 with t = 64; 4096 x 4096: 129, 41):
+// instead of 16. Faster for more than 32 tokens where there is an item for three of four multiprocessors
+// (64 tokens times 22016 x 4096 on an H200: 152 us, 222 with t = 64; 12288: 128, 124; 4096: 129, 42):
 //   grid (min(items, blocks), 1, 1), where items are DENSE_BATCH_WARPS tiles of all segments, with
 //     GEMV_SWIGLU_F16 half of them gate's and half up's, and blocks is twice the multiprocessors;
 //   block (32 * DENSE_BATCH_WARPS, 1, 1); dynamic shared memory DENSE_BATCH_SHARED_BYTES.

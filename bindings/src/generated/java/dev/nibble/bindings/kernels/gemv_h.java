@@ -113,14 +113,14 @@ public class gemv_h extends gemv_h$shared {
     public static int GEMV_ARGS_BYTES() {
         return GEMV_ARGS_BYTES;
     }
-    private static final int GEMV_SHARED_TARGET = (int)125000L;
+    private static final int GEMV_PAIR_SHARED_TARGET = (int)125000L;
     /**
      * {@snippet lang=c :
-     * #define GEMV_SHARED_TARGET 125000
+     * #define GEMV_PAIR_SHARED_TARGET 125000
      * }
      */
-    public static int GEMV_SHARED_TARGET() {
-        return GEMV_SHARED_TARGET;
+    public static int GEMV_PAIR_SHARED_TARGET() {
+        return GEMV_PAIR_SHARED_TARGET;
     }
     private static final int GEMV_ADD_SHARED_TARGET = (int)100000L;
     /**
@@ -131,14 +131,41 @@ public class gemv_h extends gemv_h$shared {
     public static int GEMV_ADD_SHARED_TARGET() {
         return GEMV_ADD_SHARED_TARGET;
     }
-    private static final int GEMV_STORE_SHARED_LEAST = (int)118000L;
+    private static final int GEMV_PAIR_SHARED_LEAST = (int)118000L;
     /**
      * {@snippet lang=c :
-     * #define GEMV_STORE_SHARED_LEAST 118000
+     * #define GEMV_PAIR_SHARED_LEAST 118000
      * }
      */
-    public static int GEMV_STORE_SHARED_LEAST() {
-        return GEMV_STORE_SHARED_LEAST;
+    public static int GEMV_PAIR_SHARED_LEAST() {
+        return GEMV_PAIR_SHARED_LEAST;
+    }
+    private static final int GEMV_SHARED_TARGET = (int)115712L;
+    /**
+     * {@snippet lang=c :
+     * #define GEMV_SHARED_TARGET 115712
+     * }
+     */
+    public static int GEMV_SHARED_TARGET() {
+        return GEMV_SHARED_TARGET;
+    }
+    private static final int GEMV_LONG_SHARED_TARGET = (int)190000L;
+    /**
+     * {@snippet lang=c :
+     * #define GEMV_LONG_SHARED_TARGET 190000
+     * }
+     */
+    public static int GEMV_LONG_SHARED_TARGET() {
+        return GEMV_LONG_SHARED_TARGET;
+    }
+    private static final int GEMV_LONG_BYTES = (int)300000L;
+    /**
+     * {@snippet lang=c :
+     * #define GEMV_LONG_BYTES 300000
+     * }
+     */
+    public static int GEMV_LONG_BYTES() {
+        return GEMV_LONG_BYTES;
     }
     private static final int GEMV_STORE_F16 = (int)0L;
     /**

@@ -60,6 +60,7 @@ public final class DecodeAttention {
                 ? "attention_decode_kv" + cache.bits() + "_" + headDim
                 : "attention_decode_any");
     clusters = special && kernels.isHopper();
+    kernel.allowSharedBytes(sharedBytesPerBlock);
     args = kernel.newArguments(attention_decode_args.sizeof());
     start = kernels.earliestStart();
   }
@@ -194,7 +195,9 @@ public final class DecodeAttention {
     attention_decode_args.epsilon(args, heads.epsilon());
     int blocks = blocks(cache, heads.heads());
     int splits = splits(blocks * rows);
-    int sharedBytes = sharedBytes(heads.heads() / kvHeads);
+    int residents =
+        rows <= FEW_ROWS ? blocksAtOnce() : evenResidents((long) blocks * splits * rows);
+    int sharedBytes = sharedBytes(heads.heads() / kvHeads, residents);
     boolean clustered =
         clusters && 2L * blocks * rows * splits <= (long) CLUSTERED_PER_TWO * multiprocessors;
     kernel.launch(
@@ -205,15 +208,50 @@ public final class DecodeAttention {
             sharedBytes,
             start,
             new Dim3(1, clustered ? splits : 1, 1),
-            rows <= FEW_ROWS ? SHARED_MEMORY : sharedPercent(sharedBytes)),
+            rows <= FEW_ROWS ? SHARED_MEMORY : sharedPercent(sharedBytes, residents)),
         args);
   }
 
-  private static int sharedBytes(int queriesOfKey) {
+  /**
+   * Shared bytes of a block, so many that no more than the residents fit a multiprocessor.
+   *
+   * @param queriesOfKey query heads of a KV head
+   * @param residents at most {@link #blocksAtOnce}
+   */
+  private int sharedBytes(int queriesOfKey, int residents) {
     int queries = Math.min(queriesOfKey, attention_decode_h.ATTENTION_DECODE_QUERIES());
-    return (4 * queries + 8 * Math.ceilDiv(queries, 2))
-        * attention_decode_h.ATTENTION_DECODE_PARTIAL()
-        * Float.BYTES;
+    int needed =
+        (4 * queries + 8 * Math.ceilDiv(queries, 2))
+            * attention_decode_h.ATTENTION_DECODE_PARTIAL()
+            * Float.BYTES;
+    return residents == blocksAtOnce()
+        ? needed
+        : Math.max(needed, sharedBytesPerBlock / (residents + 1));
+  }
+
+  /**
+   * Blocks that share a multiprocessor such that all of them have about as much to do: the
+   * scheduler gives some multiprocessors 3 of 256 blocks and others 1, if 3 fit (8 rows of 4,096
+   * positions at 16 bits 154 us on an H200, 124 with 2). Many blocks even out by themselves.
+   */
+  private int evenResidents(long blocks) {
+    int best = blocksAtOnce();
+    if (blocks >= 2L * best * multiprocessors) {
+      return best;
+    }
+    for (int residents = best - 1; residents > 1; residents--) {
+      if (turns(blocks, residents) < turns(blocks, best)) {
+        best = residents;
+      }
+    }
+    return best;
+  }
+
+  /**
+   * Blocks that one multiprocessor works through, one after the other, as far as they do not fit.
+   */
+  private long turns(long blocks, int residents) {
+    return residents * Math.ceilDiv(blocks, (long) residents * multiprocessors);
   }
 
   /**
@@ -222,8 +260,8 @@ public final class DecodeAttention {
    * with what the kernel before had left of it, 64 rows of 512 positions of 8 bits took 101 us in a
    * decode step.
    */
-  private int sharedPercent(int sharedBytes) {
-    int bytes = blocksAtOnce() * (sharedBytes + STATIC_BYTES);
+  private int sharedPercent(int sharedBytes, int residents) {
+    int bytes = residents * (sharedBytes + STATIC_BYTES);
     return Math.min(100, Math.ceilDiv(100 * bytes, sharedBytesPerBlock));
   }
 

@@ -153,7 +153,8 @@ public final class DenseGemv {
     int width = width(weights.columns(), tokens);
     int sharedBytes = sharedBytes(weights.columns(), tokens, width);
     long batchItems = Math.ceilDiv(tiles, dense_gemv_h.DENSE_BATCH_WARPS());
-    if (sharedBytes > mostShared || (tokens > FEW_TOKENS && batchItems >= multiprocessors)) {
+    if (sharedBytes > mostShared
+        || (tokens > FEW_TOKENS && 4 * batchItems >= 3L * multiprocessors)) {
       return new Plan(
           "dense_batch_" + type,
           (int) Math.min(batchItems, 2L * multiprocessors),

@@ -49,12 +49,11 @@ record GemvPlan(String kernel, int grid, int warps, int stages, long sharedBytes
     long stage =
         (long) layout.tileRows() * (PackedLayout.COLUMN_BLOCK / Byte.SIZE * bits + 3 * groups)
             + BARRIER_BYTES;
+    long work = mine * blocks;
     long mostFit = (mostShared - fixed) / stage;
-    long fit = (gemv_h.GEMV_SHARED_TARGET() - fixed) / stage;
-    long fitAdding = (gemv_h.GEMV_ADD_SHARED_TARGET() - fixed) / stage;
-    boolean adds = result == Result.ADD_FLOAT;
-    if (adds && fitAdding >= gemv_h.GEMV_USUAL_WARPS()) {
-      fit = fitAdding;
+    long fit = (target(result, work * stage) - fixed) / stage;
+    if (result == Result.ADD_FLOAT && fit < gemv_h.GEMV_USUAL_WARPS()) {
+      fit = (gemv_h.GEMV_PAIR_SHARED_TARGET() - fixed) / stage;
     }
     int fewest = gemv_h.GEMV_MIN_WARPS();
     if (fit < fewest || fit > mostFit) {
@@ -63,9 +62,12 @@ record GemvPlan(String kernel, int grid, int warps, int stages, long sharedBytes
     if (fit < fewest) {
       return new GemvPlan("", grid, 0, 0, fixed);
     }
-    long work = mine * blocks;
     int mostWarps = gemv_h.GEMV_MAX_WARPS();
-    boolean many = adds || bits == 2 || work <= mostWarps;
+    boolean many =
+        result == Result.ADD_FLOAT
+            || bits == 2
+            || work <= mostWarps
+            || layout.columns() > 2 * mostWarps * gemv_h.GEMV_TASK_COLUMNS();
     int usual = many ? mostWarps : gemv_h.GEMV_FEW_WARPS();
     int warps = (int) Math.min(fit < usual ? fit : fit / (fit / usual), mostWarps);
     long rounds = Math.ceilDiv(work, warps);
@@ -76,8 +78,21 @@ record GemvPlan(String kernel, int grid, int warps, int stages, long sharedBytes
     }
     int stages = (int) Math.min(Math.min(fit / warps, rounds), gemv_h.GEMV_MAX_STAGES());
     long needed = (long) warps * stages * stage + fixed;
-    long least = adds ? 0 : Math.min(mostShared, gemv_h.GEMV_STORE_SHARED_LEAST());
+    long least =
+        result == Result.SWIGLU_HALF ? Math.min(mostShared, gemv_h.GEMV_PAIR_SHARED_LEAST()) : 0;
     return new GemvPlan(
         "gemv_w" + bits + "_g" + run + "_m" + most, grid, warps, stages, Math.max(needed, least));
+  }
+
+  /** Shared bytes of a block whose weights pass through rings as so many bytes. */
+  private static int target(Result result, long ringBytes) {
+    return switch (result) {
+      case ADD_FLOAT -> gemv_h.GEMV_ADD_SHARED_TARGET();
+      case SWIGLU_HALF -> gemv_h.GEMV_PAIR_SHARED_TARGET();
+      case STORE_HALF, STORE_FLOAT, RELU_HALF ->
+          ringBytes > gemv_h.GEMV_LONG_BYTES()
+              ? gemv_h.GEMV_LONG_SHARED_TARGET()
+              : gemv_h.GEMV_SHARED_TARGET();
+    };
   }
 }

@@ -39,7 +39,7 @@ class DenseProductGpuTest {
   /** Longer than 8 tokens in shared memory may be. */
   private static final int LONG = 14_337;
 
-  /** As many rows as give each multiprocessor of an H200 its own columns of 33 tokens and more. */
+  /** So many rows that the multiprocessors of an H200 take 128 of them each. */
   private static final int WIDE = 16_905;
 
   private static GpuFixture gpu;
