@@ -33,6 +33,8 @@
 #define ATTENTION_DECODE_SPLITS 8    // most blocks that share a row and head
 // Floats of a partial sum of a query head: maximum, sum of weights, weighted values.
 #define ATTENTION_DECODE_PARTIAL 132
+// Shared bytes of a block besides the dynamic ones, at most; what the device keeps included.
+#define ATTENTION_DECODE_STATIC_BYTES 4352
 #define ATTENTION_DECODE_ARGS_BYTES 176
 
 struct attention_decode_args {

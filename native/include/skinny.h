@@ -105,7 +105,8 @@ NIBBLE_INLINE int skinny_a16_shared_bytes(int bits, int n) {
 #define SKINNY_X_STAGES 64      // at most
 #define SKINNY_WEIGHT_STAGES 8  // at most
 #define SKINNY_FEW_X_STAGES 4   // where a chain's columns do not stay in shared memory
-#define SKINNY_STATIC_BYTES 2048  // at most, besides the dynamic ones; what the device keeps included
+#define SKINNY_STATIC_BYTES 2048  // shared, at most, besides the dynamic ones
+#define SKINNY_KEPT_BYTES 1024    // shared, that the device keeps of each thread block
 #define SKINNY_ALIGNMENT 1024
 
 // Tiles of 128 rows.
@@ -122,6 +123,12 @@ NIBBLE_INLINE int skinny_wgmma_threads(int n, int a16) {
 
 // Thread blocks of a multiprocessor.
 NIBBLE_INLINE int skinny_wgmma_blocks(int n, int a16) { return 3 - skinny_wgmma_parts(n, a16); }
+
+// Shared bytes that each of so many thread blocks of a multiprocessor may have, if one alone may have
+// shared_limit.
+NIBBLE_INLINE int64_t skinny_wgmma_limit(int64_t shared_limit, int blocks) {
+  return (shared_limit + SKINNY_KEPT_BYTES) / blocks - SKINNY_KEPT_BYTES;
+}
 
 // Bytes of chain_sums, and of arrivals.
 NIBBLE_INLINE int64_t skinny_chain_bytes(int64_t padded_rows, int n, int a16) {
@@ -145,7 +152,7 @@ NIBBLE_INLINE int64_t skinny_wgmma_shared_bytes(int bits, int n, int x_stages,
          2 * weight_stages * skinny_weight_stage_bytes(bits);
 }
 
-// Stages within shared_limit bytes of a block: all of a chain's columns of x if two stages of weights
+// Stages within shared_limit bytes, skinny_wgmma_limit's, of a block: all of a chain's columns of x if two stages of weights
 // fit beside them. Returns those of x; *weight_stages may be 0, where it does not fit.
 NIBBLE_INLINE int skinny_wgmma_plan(int bits, int n, int64_t columns, int64_t shared_limit,
                                     int* weight_stages) {

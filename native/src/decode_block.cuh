@@ -49,6 +49,10 @@ struct DecodeShared {
   uint32_t arrived;
 };
 
+constexpr int kKeptBytes = 1024;  // of each block, by the device
+static_assert(sizeof(DecodeShared) + kKeptBytes <= ATTENTION_DECODE_STATIC_BYTES,
+              "the launcher counts on no more");
+
 // Partial sums in a block's dynamic shared memory.
 struct DecodeSums {
   using Row = float[kPartial];

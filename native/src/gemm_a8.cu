@@ -253,25 +253,83 @@ __device__ __forceinline__ void gemm_groups(const gemm_args& args) {
 
 #else
 
-// A lane's fragments of a step.
-template <int kBits, bool kGroups>
-__device__ __forceinline__ void fragment(const gemm_args& args, const Codes<kBits>& codes,
-                                         const Scales<kBits>& scales, int group_steps, int step,
-                                         bool odd, uint32_t (&a)[4]) {
-  if constexpr (kGroups) {
-    signed_fragment(args, codes, scales, group_steps, step, odd, a);
-  } else {
-    channel_fragment(codes, step, odd, a);
-  }
-}
+// What a stage of tokens covers of a warp's weights, a byte for each code.
+template <int kBitsOfCode, bool kInGroups>
+struct ByteWeights {
+  static constexpr int kBits = kBitsOfCode;
+  static constexpr int kUnits = 1;  // loads of weights, of kUnitColumns each
+  static constexpr bool kGroups = kInGroups;
 
-template <int kBits, int kTokens, bool kGroups>
+  Codes<kBits> codes[kWarpSubtiles];
+  Scales<kBits> scales[kWarpSubtiles];
+
+  __device__ __forceinline__ void load(const gemm_args& args, int i, int first_row, int k,
+                                       int lane) {
+    const RowTile rows(args, first_row);
+    codes[i].load(args, rows, k * kTileColumns, lane);
+    if (kGroups) scales[i].load(args, rows, k * kTileColumns, lane);
+  }
+
+  // A lane's fragments of a step.
+  __device__ __forceinline__ void fragment(const gemm_args& args, int group_steps, int i, int step,
+                                           uint32_t (&a)[4]) const {
+    if constexpr (kGroups) {
+      signed_fragment(args, codes[i], scales[i], group_steps, step, i == 1, a);
+    } else {
+      channel_fragment(codes[i], step, i == 1, a);
+    }
+  }
+
+  __device__ __forceinline__ static void add_product(int32_t (&d)[4], const uint32_t* a,
+                                                     const uint32_t* b) {
+    if constexpr (kGroups || kCodeShift<kBits> != 0) {
+      multiply(d, a, b);
+    } else {
+      multiply_unsigned(d, a, b);
+    }
+  }
+};
+
+// The same of two codes to a byte: the words of the weights are fragments as they stand, since a
+// register holds the same columns of the weights and of the tokens.
+struct FourBitWeights {
+  static constexpr int kBits = 4;
+  static constexpr int kUnits = 2;
+  static constexpr bool kGroups = false;
+
+  Codes<kBits> codes[kWarpSubtiles][kUnits];
+
+  __device__ __forceinline__ void load(const gemm_args& args, int i, int first_row, int k,
+                                       int lane) {
+    const int columns = static_cast<int>(nibble_padded_columns(args.columns));
+    const RowTile rows(args, first_row);
+#pragma unroll
+    for (int u = 0; u < kUnits; ++u) {
+      // Past the last columns the tokens are zeros.
+      const int column = min((k * kUnits + u) * kUnitColumns, columns - kUnitColumns);
+      codes[i][u].load(args, rows, column, lane);
+    }
+  }
+
+  __device__ __forceinline__ void fragment(const gemm_args&, int, int i, int step,
+                                           uint32_t (&a)[4]) const {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) a[j] = codes[i][step / kUnits].words[step % kUnits][j];
+  }
+
+  __device__ __forceinline__ static void add_product(int32_t (&d)[4], const uint32_t* a,
+                                                     const uint32_t* b) {
+    multiply_fours(d, a, b);
+  }
+};
+
+template <class Weights, int kTokens>
 __device__ __forceinline__ void gemm(const gemm_args& args) {
   static_assert(kTokens == kStreamTokens, "the only tile of this path");
   const int lane = threadIdx.x % 32;
   const int warp = threadIdx.x / 32;
   const int warp_token = warp % 2 * kWarpTokens;
-  const int tiles_deep = k_tiles(args);
+  const int tiles_deep = (k_tiles(args) + Weights::kUnits - 1) / Weights::kUnits;
   const int token_tiles = (args.tokens + kTokens - 1) / kTokens;
   const int tiles = token_tiles * ((args.rows + GEMM_ROWS - 1) / GEMM_ROWS);
   const int steps = group_steps(args);
@@ -284,22 +342,17 @@ __device__ __forceinline__ void gemm(const gemm_args& args) {
     Stream stream;
     stream.start(args, first_token, tiles_deep);
     for (int k = 0; k < tiles_deep; ++k) {
-      Codes<kBits> codes[kWarpSubtiles];
-      Scales<kBits> scales[kWarpSubtiles];
+      Weights weights;
 #pragma unroll
       for (int i = 0; i < kWarpSubtiles; ++i) {
-        const RowTile rows(args, first_row + i * kSubtileRows);
-        codes[i].load(args, rows, k * kTileColumns, lane);
-        if (kGroups) scales[i].load(args, rows, k * kTileColumns, lane);
+        weights.load(args, i, first_row + i * kSubtileRows, k, lane);
       }
       const uint32_t stage = stream.take(k);
 #pragma unroll
       for (int s = 0; s < kTileSteps; ++s) {
         uint32_t a[kWarpSubtiles][4];
 #pragma unroll
-        for (int i = 0; i < kWarpSubtiles; ++i) {
-          fragment<kBits, kGroups>(args, codes[i], scales[i], steps, s, i == 1, a[i]);
-        }
+        for (int i = 0; i < kWarpSubtiles; ++i) weights.fragment(args, steps, i, s, a[i]);
 #pragma unroll
         for (int t = 0; t < kWarpBlocks; t += 2) {
           uint32_t b[4];
@@ -309,21 +362,19 @@ __device__ __forceinline__ void gemm(const gemm_args& args) {
 #pragma unroll
             for (int h = 0; h < 2; ++h) {
               auto& d = *reinterpret_cast<int32_t(*)[4]>(&sums[i][4 * (t + h)]);
-              if constexpr (kGroups || kCodeShift<kBits> != 0) {
-                multiply(d, a[i], b + 2 * h);
-              } else {
-                multiply_unsigned(d, a[i], b + 2 * h);
-              }
+              Weights::add_product(d, a[i], b + 2 * h);
             }
           }
         }
-        if (kGroups && (s + 1) % steps == 0) {
+        if constexpr (Weights::kGroups) {
+          if ((s + 1) % steps == 0) {
 #pragma unroll
-          for (int i = 0; i < kWarpSubtiles; ++i) {
-            add_group(values[i], sums[i], scales[i].scale(steps, s, 0),
-                      scales[i].scale(steps, s, 1));
+            for (int i = 0; i < kWarpSubtiles; ++i) {
+              add_group(values[i], sums[i], weights.scales[i].scale(steps, s, 0),
+                        weights.scales[i].scale(steps, s, 1));
 #pragma unroll
-            for (int32_t& sum : sums[i]) sum = 0;
+              for (int32_t& sum : sums[i]) sum = 0;
+            }
           }
         }
       }
@@ -332,10 +383,10 @@ __device__ __forceinline__ void gemm(const gemm_args& args) {
     for (int i = 0; i < kWarpSubtiles; ++i) {
       const int row = first_row + i * kSubtileRows;
       const int token = first_token + warp_token;
-      if constexpr (kGroups) {
+      if constexpr (Weights::kGroups) {
         store_tile<4 * kWarpBlocks>(args, [&](int j) { return values[i][j]; }, row, token, lane);
       } else {
-        const ChannelScales<kBits> scaled(args, row, token, lane);
+        const ChannelScales<Weights::kBits> scaled(args, row, token, lane);
         store_tile<4 * kWarpBlocks>(args, [&](int j) { return scaled(j, sums[i][j]); }, row, token,
                                     lane);
       }
@@ -343,75 +394,20 @@ __device__ __forceinline__ void gemm(const gemm_args& args) {
   }
 }
 
-// A stage of tokens has the columns of two loads of weights, whose words are fragments as they
-// stand: a register holds the same columns of the weights and of the tokens.
-template <int kBits, int kTokens>
-__device__ __forceinline__ void gemm_fours(const gemm_args& args) {
-  static_assert(kBits == 4 && kTokens == kStreamTokens, "what int4 tensor cores take");
-  constexpr int kUnits = 2;
-  const int lane = threadIdx.x % 32;
-  const int warp = threadIdx.x / 32;
-  const int warp_token = warp % 2 * kWarpTokens;
-  const int columns = static_cast<int>(nibble_padded_columns(args.columns));
-  const int tiles_deep = (columns + kUnits * kUnitColumns - 1) / (kUnits * kUnitColumns);
-  const int token_tiles = (args.tokens + kTokens - 1) / kTokens;
-  const int tiles = token_tiles * ((args.rows + GEMM_ROWS - 1) / GEMM_ROWS);
-  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-    const int first_token = tile % token_tiles * kTokens;
-    const int first_row =
-        tile / token_tiles * GEMM_ROWS + warp / 2 * kWarpSubtiles * kSubtileRows;
-    int32_t sums[kWarpSubtiles][4 * kWarpBlocks] = {};
-    Stream stream;
-    stream.start(args, first_token, tiles_deep);
-    for (int k = 0; k < tiles_deep; ++k) {
-      Codes<kBits> codes[kWarpSubtiles][kUnits];
-#pragma unroll
-      for (int i = 0; i < kWarpSubtiles; ++i) {
-        const RowTile rows(args, first_row + i * kSubtileRows);
-#pragma unroll
-        for (int u = 0; u < kUnits; ++u) {
-          // Past the last columns the tokens are zeros.
-          const int column = min((k * kUnits + u) * kUnitColumns, columns - kUnitColumns);
-          codes[i][u].load(args, rows, column, lane);
-        }
-      }
-      const uint32_t stage = stream.take(k);
-#pragma unroll
-      for (int s = 0; s < kDepthSteps; ++s) {
-#pragma unroll
-        for (int t = 0; t < kWarpBlocks; t += 2) {
-          uint32_t b[4];
-          Stream::fragments(stage, warp_token + 8 * t, s, lane, b);
-#pragma unroll
-          for (int i = 0; i < kWarpSubtiles; ++i) {
-#pragma unroll
-            for (int h = 0; h < 2; ++h) {
-              auto& d = *reinterpret_cast<int32_t(*)[4]>(&sums[i][4 * (t + h)]);
-              multiply_fours(d, codes[i][s / kUnits].words[s % kUnits], b + 2 * h);
-            }
-          }
-        }
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < kWarpSubtiles; ++i) {
-      const int row = first_row + i * kSubtileRows;
-      const int token = first_token + warp_token;
-      const ChannelScales<kBits> scaled(args, row, token, lane);
-      store_tile<4 * kWarpBlocks>(args, [&](int j) { return scaled(j, sums[i][j]); }, row, token,
-                                  lane);
-    }
-  }
-}
-
 template <int kBits, int kTokens>
 __device__ __forceinline__ void gemm_channels(const gemm_args& args) {
-  gemm<kBits, kTokens, false>(args);
+  gemm<ByteWeights<kBits, false>, kTokens>(args);
 }
 
 template <int kBits, int kTokens>
 __device__ __forceinline__ void gemm_groups(const gemm_args& args) {
-  gemm<kBits, kTokens, true>(args);
+  gemm<ByteWeights<kBits, true>, kTokens>(args);
+}
+
+template <int kBits, int kTokens>
+__device__ __forceinline__ void gemm_fours(const gemm_args& args) {
+  static_assert(kBits == FourBitWeights::kBits, "what int4 tensor cores take");
+  gemm<FourBitWeights, kTokens>(args);
 }
 
 #define GEMM_BOUNDS __launch_bounds__(GEMM_THREADS)

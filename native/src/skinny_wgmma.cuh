@@ -9,57 +9,16 @@
 #include "cluster_copy.cuh"
 #include "epilogue.cuh"
 #include "gemm_weights.cuh"
-#include "skinny.h"
+#include "skinny_rows.cuh"
+#include "warpgroup_sync.cuh"
 #include "wgmma.cuh"
 
 namespace nibble {
 
 constexpr int kChainCount = SKINNY_CHAINS;
-constexpr int kGroupThreads = 128;
 constexpr int kGroupWarps = 4;
 constexpr int kRowHalves = 2;  // of an item, 64 rows each
 constexpr int kBlockGroups = NIBBLE_COLUMN_BLOCK / kUnitColumns;
-
-__device__ __forceinline__ void sync_warpgroup(int group) {
-  asm volatile("bar.sync %0, %1;" ::"r"(group + 1), "n"(kGroupThreads) : "memory");
-}
-
-// Adds 1 to a counter, after what the threads of the block that have synchronised with this one read
-// and wrote.
-__device__ __forceinline__ uint32_t count(uint32_t* counter) {
-  uint32_t before;
-  asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;"
-               : "=r"(before)
-               : "l"(counter)
-               : "memory");
-  return before;
-}
-
-__device__ __forceinline__ void wait_for_count(const uint32_t* counter, uint32_t least) {
-  uint32_t now;
-  do {
-    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(now) : "l"(counter) : "memory");
-  } while (now < least);
-}
-
-template <int kStages>
-struct Barriers {
-  uint64_t full[kStages];
-  uint64_t empty[kStages];
-};
-
-// Where a ring's next stage is.
-struct RingPlace {
-  int stage = 0;
-  uint32_t phase = 0;
-
-  __device__ __forceinline__ void advance(int stages) {
-    if (++stage == stages) {
-      stage = 0;
-      phase ^= 1;
-    }
-  }
-};
 
 template <int kBits, SkinnyInput kInput, int kN, int kTokenParts>
 class SkinnyWgmma {
@@ -84,6 +43,7 @@ class SkinnyWgmma {
     Barriers<SKINNY_X_STAGES> x;
     Barriers<SKINNY_WEIGHT_STAGES> weights[kRowHalves];
   };
+  static_assert(sizeof(Shared) <= SKINNY_STATIC_BYTES, "the launcher leaves no more");
 
   __device__ __forceinline__ SkinnyWgmma(const skinny_args& args, uint8_t* dynamic,
                                          Shared& shared)

@@ -59,6 +59,15 @@ public class attention_decode_h extends attention_decode_h$shared {
     public static int ATTENTION_DECODE_PARTIAL() {
         return ATTENTION_DECODE_PARTIAL;
     }
+    private static final int ATTENTION_DECODE_STATIC_BYTES = (int)4352L;
+    /**
+     * {@snippet lang=c :
+     * #define ATTENTION_DECODE_STATIC_BYTES 4352
+     * }
+     */
+    public static int ATTENTION_DECODE_STATIC_BYTES() {
+        return ATTENTION_DECODE_STATIC_BYTES;
+    }
     private static final int ATTENTION_DECODE_ARGS_BYTES = (int)176L;
     /**
      * {@snippet lang=c :

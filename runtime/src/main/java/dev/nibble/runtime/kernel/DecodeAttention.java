@@ -20,9 +20,6 @@ public final class DecodeAttention {
   /** Rows up to which that pays. */
   private static final int FEW_ROWS = 4;
 
-  /** Shared bytes of a block besides the dynamic ones, what the device keeps included. */
-  private static final int STATIC_BYTES = 4352;
-
   /**
    * Most blocks of two multiprocessors that are launched as clusters: the 320 blocks of a
    * llama-2-13b step on an H200's 132 pay (1.94 ms a step of 32 layers, 2.01 without).
@@ -212,6 +209,14 @@ public final class DecodeAttention {
         args);
   }
 
+  /** What a block needs, for so many query heads of a KV head. */
+  static int sharedBytes(int queriesOfKey) {
+    int queries = Math.min(queriesOfKey, attention_decode_h.ATTENTION_DECODE_QUERIES());
+    return (4 * queries + 8 * Math.ceilDiv(queries, 2))
+        * attention_decode_h.ATTENTION_DECODE_PARTIAL()
+        * Float.BYTES;
+  }
+
   /**
    * Shared bytes of a block, so many that no more than the residents fit a multiprocessor.
    *
@@ -219,11 +224,7 @@ public final class DecodeAttention {
    * @param residents at most {@link #blocksAtOnce}
    */
   private int sharedBytes(int queriesOfKey, int residents) {
-    int queries = Math.min(queriesOfKey, attention_decode_h.ATTENTION_DECODE_QUERIES());
-    int needed =
-        (4 * queries + 8 * Math.ceilDiv(queries, 2))
-            * attention_decode_h.ATTENTION_DECODE_PARTIAL()
-            * Float.BYTES;
+    int needed = sharedBytes(queriesOfKey);
     return residents == blocksAtOnce()
         ? needed
         : Math.max(needed, sharedBytesPerBlock / (residents + 1));
@@ -261,7 +262,7 @@ public final class DecodeAttention {
    * decode step.
    */
   private int sharedPercent(int sharedBytes, int residents) {
-    int bytes = residents * (sharedBytes + STATIC_BYTES);
+    int bytes = residents * (sharedBytes + attention_decode_h.ATTENTION_DECODE_STATIC_BYTES());
     return Math.min(100, Math.ceilDiv(100 * bytes, sharedBytesPerBlock));
   }
 

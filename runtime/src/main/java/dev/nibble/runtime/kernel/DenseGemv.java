@@ -199,7 +199,7 @@ public final class DenseGemv {
     return width == VECTOR && sharedBytes(columns, tokens, width) > mostShared ? 2 * VECTOR : width;
   }
 
-  private static int sharedBytes(int columns, int tokens, int width) {
+  static int sharedBytes(int columns, int tokens, int width) {
     int unit = dense_gemv_h.DENSE_GEMV_BLOCK_COLUMNS();
     long padded = Math.ceilDiv(columns, unit) * (long) unit;
     long x = width == VECTOR ? tokens * (2 * padded + 64) : 0;

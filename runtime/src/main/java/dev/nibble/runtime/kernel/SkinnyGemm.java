@@ -1,5 +1,6 @@
 package dev.nibble.runtime.kernel;
 
+import dev.nibble.bindings.kernels.gemv_h;
 import dev.nibble.bindings.kernels.skinny_args;
 import dev.nibble.bindings.kernels.skinny_h;
 import dev.nibble.bindings.kernels.x_split_args;
@@ -108,11 +109,13 @@ public final class SkinnyGemm {
    * @return bytes
    */
   public static long runBytes(int tokens, int columns) {
-    return ActivationCodes.codeStride(columns) / SHORTEST_RUN * even(tokens) * RUN_BYTES;
+    return ActivationCodes.codeStride(columns) / SHORTEST_RUN * runStride(tokens) * RUN_BYTES;
   }
 
-  private static int even(int tokens) {
-    return tokens + (tokens & 1);
+  /** Tokens from one run to the next. */
+  private static int runStride(int tokens) {
+    int unit = x_split_h.X_SPLIT_TOKEN_UNIT();
+    return Math.ceilDiv(tokens, unit) * unit;
   }
 
   /**
@@ -168,7 +171,7 @@ public final class SkinnyGemm {
         x_split_args.token_scales$offset(),
         split.scales.require("scales", (long) Float.BYTES * tokens));
     x_split_args.x_stride(struct, x.stride());
-    x_split_args.run_stride(struct, even(tokens));
+    x_split_args.run_stride(struct, runStride(tokens));
     x_split_args.columns(struct, columns);
     kernel.launch(
         stream,
@@ -218,7 +221,7 @@ public final class SkinnyGemm {
         struct,
         skinny_args.token_scales$offset(),
         split.scales.require("scales", (long) Float.BYTES * tokens));
-    skinny_args.run_stride(struct, even(tokens));
+    skinny_args.run_stride(struct, runStride(tokens));
     launch(stream, kernel, plan, struct);
   }
 
@@ -271,7 +274,7 @@ public final class SkinnyGemm {
       int tokens,
       List<PackedGemv.Part> parts,
       PackedGemv.Result result) {
-    if (tokens > MAX_TOKENS || parts.isEmpty() || parts.size() > 3) {
+    if (tokens > MAX_TOKENS || parts.isEmpty() || parts.size() > gemv_h.GEMV_MAX_SEGMENTS()) {
       throw new IllegalArgumentException(parts.size() + " linears of " + tokens + " tokens");
     }
     return SkinnyPlan.of(target, layout, input, tokens, result == PackedGemv.Result.SWIGLU_HALF);

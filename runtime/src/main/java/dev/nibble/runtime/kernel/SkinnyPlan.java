@@ -23,9 +23,6 @@ record SkinnyPlan(
   private static final int NARROWEST = 32;
   private static final int NARROWEST_WGMMA = 16;
 
-  /** Shared memory that the device keeps of each block. */
-  private static final int KEPT_BYTES = 1024;
-
   private static final int GROUP_THREADS = 128;
   private static final int ROWS_OF_TILE = 2 * PackedLayout.ROW_BLOCK;
 
@@ -109,8 +106,8 @@ record SkinnyPlan(
     int weightBytes =
         2 * PackedLayout.ROW_BLOCK * (PackedLayout.COLUMN_BLOCK / Byte.SIZE * layout.bits() + 12);
     int room =
-        (target.mostShared + KEPT_BYTES) / blocks
-            - KEPT_BYTES
+        (target.mostShared + skinny_h.SKINNY_KEPT_BYTES()) / blocks
+            - skinny_h.SKINNY_KEPT_BYTES()
             - skinny_h.SKINNY_STATIC_BYTES()
             - skinny_h.SKINNY_ALIGNMENT();
     int units = Math.toIntExact(ActivationCodes.codeStride(layout.columns()) / RUN_OF_CHANNELS);

@@ -1,27 +1,18 @@
 package dev.nibble.runtime.kernel;
 
-import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.abort;
 
 import dev.nibble.quantizer.format.PackedLayout;
 import dev.nibble.runtime.kernel.PackedGemv.Result;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The C header and the launcher plan the same launches. */
 class GemvPlanHeaderTest {
-  private static final Path INCLUDE =
-      Path.of(System.getProperty("project.root"), "native", "include");
-
   /** An H200's, an A100's and an RTX 4090's multiprocessors and shared bytes of a block. */
   private static final int[][] DEVICES = {{132, 232_448}, {108, 166_912}, {128, 101_376}};
 
@@ -76,7 +67,6 @@ class GemvPlanHeaderTest {
 
   @Test
   void headerPlansAsTheLauncher(@TempDir Path folder) throws Exception {
-    Path program = compile(folder);
     List<String> questions = new ArrayList<>();
     List<String> expected = new ArrayList<>();
     for (int[] device : DEVICES) {
@@ -116,49 +106,6 @@ class GemvPlanHeaderTest {
         }
       }
     }
-    assertEquals(expected, answers(program, folder, questions));
-  }
-
-  private static List<String> answers(Path program, Path folder, List<String> questions)
-      throws IOException, InterruptedException {
-    Path input = Files.write(folder.resolve("questions"), questions);
-    Path output = folder.resolve("answers");
-    Process run =
-        new ProcessBuilder(program.toString())
-            .redirectInput(input.toFile())
-            .redirectOutput(output.toFile())
-            .start();
-    assertTrue(run.waitFor(1, TimeUnit.MINUTES));
-    assertEquals(0, run.exitValue());
-    return Files.readAllLines(output);
-  }
-
-  private static Path compile(Path folder) throws IOException, InterruptedException {
-    Path source = Files.writeString(folder.resolve("plan.c"), PROGRAM);
-    Path program = folder.resolve("plan");
-    Process compiler;
-    try {
-      compiler =
-          new ProcessBuilder(
-                  "cc",
-                  "-std=c99",
-                  "-Wall",
-                  "-Wextra",
-                  "-Werror",
-                  "-pedantic",
-                  "-O1",
-                  "-I",
-                  INCLUDE.toString(),
-                  "-o",
-                  program.toString(),
-                  source.toString())
-              .redirectErrorStream(true)
-              .start();
-    } catch (IOException e) {
-      return abort("no C compiler (cc) on PATH: gemv.h was not compiled");
-    }
-    String messages = new String(compiler.getInputStream().readAllBytes(), UTF_8);
-    assertEquals(0, compiler.waitFor(), messages);
-    return program;
+    assertEquals(expected, HeaderProgram.compile(folder, PROGRAM).answers(questions));
   }
 }

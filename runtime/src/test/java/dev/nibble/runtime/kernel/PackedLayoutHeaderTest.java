@@ -1,11 +1,9 @@
-package dev.nibble.quantizer.format;
+package dev.nibble.runtime.kernel;
 
-import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.abort;
 
+import dev.nibble.quantizer.format.PackedLayout;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -14,9 +12,9 @@ import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
-import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
@@ -105,47 +103,12 @@ class PackedLayoutHeaderTest {
 
   @Test
   void headerPacksTheBytesOfTheClass(@TempDir Path folder) throws Exception {
-    Path program = compile(folder);
-    Path output = folder.resolve("output");
-    Process run = new ProcessBuilder(program.toString()).redirectOutput(output.toFile()).start();
-    assertTrue(run.waitFor(1, TimeUnit.MINUTES));
-    assertEquals(0, run.exitValue());
-    assertArrayEquals(expected(), Files.readAllBytes(output));
-  }
-
-  private static Path compile(Path folder) throws IOException, InterruptedException {
-    Path source = folder.resolve("layout.c");
-    Path program = folder.resolve("layout");
-    Files.writeString(
-        source,
+    String source =
         PROGRAM
             .replace("SHAPES", initializer(SHAPES))
             .replace("WIDTHS", initializer(new int[][] {WIDTHS}))
-            .replace("GROUPS", initializer(new int[][] {GROUPS})));
-    Process compiler;
-    try {
-      compiler =
-          new ProcessBuilder(
-                  "cc",
-                  "-std=c99",
-                  "-Wall",
-                  "-Wextra",
-                  "-Werror",
-                  "-pedantic",
-                  "-O1",
-                  "-I",
-                  HEADER.getParent().toString(),
-                  "-o",
-                  program.toString(),
-                  source.toString())
-              .redirectErrorStream(true)
-              .start();
-    } catch (IOException e) {
-      return abort("no C compiler (cc) on PATH: packed_layout.h was not compiled");
-    }
-    String messages = new String(compiler.getInputStream().readAllBytes(), UTF_8);
-    assertEquals(0, compiler.waitFor(), messages);
-    return program;
+            .replace("GROUPS", initializer(new int[][] {GROUPS}));
+    assertArrayEquals(expected(), HeaderProgram.compile(folder, source).output(List.of()));
   }
 
   private static byte[] expected() {
