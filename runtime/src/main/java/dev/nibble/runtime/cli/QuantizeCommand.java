@@ -26,10 +26,8 @@ import java.lang.management.MemoryType;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
-import java.util.Locale;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -177,9 +175,6 @@ final class QuantizeCommand implements Callable<Integer> {
   }
 
   private Path source;
-  private final List<Double> blockLosses = new ArrayList<>();
-  private final List<List<Double>> curves = new ArrayList<>();
-  private Optional<QuantizeReport.Products> products = Optional.empty();
 
   QuantizeCommand(Host host) {
     this.host = host;
@@ -202,11 +197,12 @@ final class QuantizeCommand implements Callable<Integer> {
             threads == 0 ? Runtime.getRuntime().availableProcessors() : threads);
     long start = System.nanoTime();
     Summary summary;
+    CalibrationLog log = new CalibrationLog(host);
     try (ProgressLine progress = new ProgressLine(host)) {
       summary =
           method.equals(RTN)
               ? FolderQuantizer.quantize(request, listener(progress))
-              : calibrate(request, progress);
+              : calibrate(request, log.listener(progress));
     }
     double seconds = (System.nanoTime() - start) / 1e9;
     long peakHeap = peakHeap();
@@ -216,13 +212,13 @@ final class QuantizeCommand implements Callable<Integer> {
             scheme.toString(),
             method,
             summary,
-            blockLosses,
-            curves,
+            log.blockLosses(),
+            log.curves(),
             calibration == null
                 ? List.of()
                 : InputRanges.measure(source, destination, calibration, request.threads()),
             seconds,
-            products,
+            log.products(),
             peakHeap,
             evaluate());
     result.write(report == null ? Path.of(destination + ".report") : report);
@@ -325,7 +321,7 @@ final class QuantizeCommand implements Callable<Integer> {
     }
   }
 
-  private Summary calibrate(FolderQuantizer.Request request, ProgressLine progress)
+  private Summary calibrate(FolderQuantizer.Request request, CalibratedQuantizer.Listener listener)
       throws IOException {
     BlockMethod blocks = MethodCatalog.create(method, options());
     return CalibratedQuantizer.quantize(
@@ -337,7 +333,7 @@ final class QuantizeCommand implements Callable<Integer> {
             context == null ? defaultContext() : context,
             seed == null ? 0 : seed,
             resume ? Interrupted.RESUME : Interrupted.DISCARD),
-        calibrationListener(progress));
+        listener);
   }
 
   private MethodCatalog.Options options() {
@@ -351,42 +347,6 @@ final class QuantizeCommand implements Callable<Integer> {
 
   private int defaultContext() throws IOException {
     return Math.min(2048, ModelConfig.read(source).maxPositions());
-  }
-
-  private CalibratedQuantizer.Listener calibrationListener(ProgressLine progress) {
-    return new CalibratedQuantizer.Listener() {
-      @Override
-      public void progress(String tensor, long doneBytes, long totalBytes) {}
-
-      @Override
-      public void quantized(LinearError linear) {}
-
-      @Override
-      public void step(int block, int blocks, long done, long total, double loss) {
-        while (curves.size() <= block) {
-          curves.add(new ArrayList<>());
-        }
-        if (Double.isFinite(loss)) {
-          curves.get(block).add(loss);
-        }
-        progress.at(
-            block * total + done,
-            blocks * total,
-            String.format(Locale.ROOT, "block %d of %d", block + 1, blocks)
-                + (Double.isFinite(loss) ? String.format(Locale.ROOT, ", loss %.4g", loss) : ""));
-      }
-
-      @Override
-      public void calibrated(long operations, double seconds) {
-        products = Optional.of(new QuantizeReport.Products(operations, seconds));
-      }
-
-      @Override
-      public void blockDone(int block, int blocks, double loss) {
-        blockLosses.add(loss);
-        host.messages().printf(Locale.ROOT, "block %d of %d: loss %.4g%n", block + 1, blocks, loss);
-      }
-    };
   }
 
   private FolderQuantizer.Listener listener(ProgressLine progress) {

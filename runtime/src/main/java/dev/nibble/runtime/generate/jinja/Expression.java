@@ -1,6 +1,5 @@
 package dev.nibble.runtime.generate.jinja;
 
-import dev.nibble.runtime.generate.jinja.ExpressionParser.CallArguments;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;

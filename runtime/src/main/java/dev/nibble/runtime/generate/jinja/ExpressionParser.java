@@ -5,23 +5,18 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import org.jspecify.annotations.Nullable;
 
 /** Parses expressions with the grammar and the precedences of jinja2's parser. */
-final class ExpressionParser {
+final class ExpressionParser extends TokenReader {
   private static final int MAX_DEPTH = 60;
   private static final Set<String> COMPARISONS = Set.of("==", "!=", "<", "<=", ">", ">=");
   private static final Set<String> AFTER_TEST =
       Set.of("else", "or", "and", "if", "is", "in", "not");
 
-  private final String source;
-  private final List<Token> tokens;
-  private int position;
   private int depth;
 
   ExpressionParser(String source) {
-    this.source = source;
-    tokens = Lexer.tokens(source);
+    super(source);
   }
 
   /** Parses a whole text as one expression, or as a tuple without parentheses. */
@@ -30,16 +25,6 @@ final class ExpressionParser {
     Expression expression = parser.tuple();
     parser.end();
     return expression;
-  }
-
-  void end() {
-    if (peek().kind() != Token.Kind.END) {
-      throw unexpected("the end of the expression");
-    }
-  }
-
-  boolean atEnd() {
-    return peek().kind() == Token.Kind.END;
   }
 
   /** One expression, or several with commas between them. */
@@ -131,8 +116,9 @@ final class ExpressionParser {
         operators.add(next().text());
       } else if (takeName("in")) {
         operators.add("in");
-      } else if (peekName("not") && tokens.get(position + 1).is(Token.Kind.NAME, "in")) {
-        position += 2;
+      } else if (peekName("not") && peekSecond().is(Token.Kind.NAME, "in")) {
+        expectName("not");
+        expectName("in");
         operators.add("not in");
       } else {
         break;
@@ -230,7 +216,7 @@ final class ExpressionParser {
       }
       case END -> {}
     }
-    position -= token.kind() == Token.Kind.END ? 0 : 1;
+    back(token);
     throw unexpected("a value");
   }
 
@@ -359,8 +345,7 @@ final class ExpressionParser {
     List<Expression> positional = new ArrayList<>();
     Map<String, Expression> named = new LinkedHashMap<>();
     while (!takeOperator(")")) {
-      if (peek().kind() == Token.Kind.NAME
-          && tokens.get(position + 1).is(Token.Kind.OPERATOR, "=")) {
+      if (peek().kind() == Token.Kind.NAME && peekSecond().is(Token.Kind.OPERATOR, "=")) {
         String name = name();
         expect("=");
         named.put(name, expression());
@@ -376,82 +361,9 @@ final class ExpressionParser {
     return new CallArguments(positional, named);
   }
 
-  String name() {
-    if (peek().kind() != Token.Kind.NAME) {
-      throw unexpected("a name");
-    }
-    return next().text();
-  }
-
-  boolean takeOperator(String text) {
-    boolean matches = peekOperator(text);
-    position += matches ? 1 : 0;
-    return matches;
-  }
-
-  boolean takeName(String text) {
-    boolean matches = peekName(text);
-    position += matches ? 1 : 0;
-    return matches;
-  }
-
-  void expect(String operator) {
-    if (!takeOperator(operator)) {
-      throw unexpected("'" + operator + "'");
-    }
-  }
-
-  void expectName(String text) {
-    if (!takeName(text)) {
-      throw unexpected("'" + text + "'");
-    }
-  }
-
-  private boolean peekOperator(String text) {
-    return peek().is(Token.Kind.OPERATOR, text);
-  }
-
-  private boolean peekName(String text) {
-    return peek().is(Token.Kind.NAME, text);
-  }
-
-  private Token peek() {
-    return tokens.get(position);
-  }
-
-  private Token next() {
-    Token token = peek();
-    if (token.kind() != Token.Kind.END) {
-      position++;
-    }
-    return token;
-  }
-
   private void deeper() {
     if (++depth > MAX_DEPTH) {
       throw new TemplateException("an expression nested more than " + MAX_DEPTH + " deep");
-    }
-  }
-
-  TemplateException unexpected(String expected) {
-    return new TemplateException(
-        "expected " + expected + ", found " + peek().text() + " in: " + source.strip());
-  }
-
-  /** Arguments that are still to be evaluated. */
-  record CallArguments(List<Expression> positional, Map<String, Expression> named) {
-    static final CallArguments NONE = new CallArguments(List.of(), Map.of());
-
-    Arguments evaluate(Scope scope) {
-      List<@Nullable Object> values = new ArrayList<>();
-      for (Expression expression : positional) {
-        values.add(expression.evaluate(scope));
-      }
-      Map<String, @Nullable Object> namedValues = new LinkedHashMap<>();
-      for (Map.Entry<String, Expression> entry : named.entrySet()) {
-        namedValues.put(entry.getKey(), entry.getValue().evaluate(scope));
-      }
-      return new Arguments(values, namedValues);
     }
   }
 }

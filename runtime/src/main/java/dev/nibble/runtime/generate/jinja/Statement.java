@@ -175,7 +175,7 @@ sealed interface Statement {
   }
 
   /** A filter without its input. */
-  record FilterCall(String name, ExpressionParser.CallArguments arguments) {
+  record FilterCall(String name, CallArguments arguments) {
     static @Nullable Object applyAll(List<FilterCall> filters, Object input, Scope scope) {
       Object value = input;
       for (FilterCall filter : filters) {
