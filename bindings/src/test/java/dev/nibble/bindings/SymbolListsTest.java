@@ -78,7 +78,7 @@ class SymbolListsTest {
         String name = list.getFileName().toString().replace(".txt", "");
         Path header = BINDINGS.resolveSibling("native/include").resolve(name + ".h");
         for (String constant : listed("kernels/" + name + ".txt", "constant")) {
-          String definition = "#define " + constant + " (\\d+)";
+          String definition = "#define " + constant + " \\(?(-?\\d+)";
           Set<String> value = found(header, definition);
           assertEquals(1, value.size(), () -> header + ": " + constant);
           assertEquals(value, found(KERNELS.resolve(name + "_h.java"), definition), constant);
