@@ -1,29 +1,23 @@
 package dev.nibble.quantizer.format;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.quantizer.format.ModelConfig.Activation;
 import dev.nibble.quantizer.format.ModelConfig.Llama3Scaling;
 import dev.nibble.quantizer.format.ModelConfig.RopeConfig;
-import java.io.IOException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
-import java.nio.file.Path;
 import java.util.Collections;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-class ConfigReaderTest {
+class ConfigReaderTest extends ConfigFixture {
   private static final String QWEN =
       """
       {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu",
@@ -33,8 +27,6 @@ class ConfigReaderTest {
        "sliding_window": 32, "tie_word_embeddings": false, "use_sliding_window": true,
        "use_mrope": false, "vocab_size": 100}
       """;
-
-  @TempDir Path folder;
 
   @Test
   void readsEarlyLlama() throws Exception {
@@ -272,14 +264,6 @@ class ConfigReaderTest {
   }
 
   @Test
-  void saysWhereJsonBreaks() throws Exception {
-    refused("{\"a\": [", "config.json: JSON: ");
-    ModelFormatException e = assertThrows(ModelFormatException.class, () -> read("{\n \"a\": [1"));
-    assertTrue(String.valueOf(e.getMessage()).contains("line 2"), e.getMessage());
-    assertTrue(!String.valueOf(e.getMessage()).contains("REDACTED"), e.getMessage());
-  }
-
-  @Test
   void layerTypesDecideBeforeTheLayersIndex() throws Exception {
     String types =
         ", \"layer_types\": [\"sliding_attention\", \"full_attention\", \"full_attention\","
@@ -294,125 +278,6 @@ class ConfigReaderTest {
     refused(
         with(QWEN, types).replace("full_attention", "chunked_attention"),
         "found chunked_attention");
-  }
-
-  @Test
-  void ropeParametersAndRopeThetaMustAgree() throws Exception {
-    String both =
-        SmallModel.CONFIG.replace(
-            "\"rope_theta\"", "\"rope_parameters\": PARAMETERS, \"rope_theta\"");
-    String same = "{\"rope_theta\": 10000.0, \"rope_type\": \"default\"}";
-    assertEquals(10000, read(both.replace("PARAMETERS", same)).rope().orElseThrow().theta());
-    refused(
-        both.replace("PARAMETERS", same.replace("10000.0", "20000.0")),
-        "rope_theta: expected 20000.0 as in rope_parameters, found 10000.0");
-    refused(
-        both.replace("PARAMETERS", same + ", \"rope_scaling\": " + same),
-        "rope_scaling: expected it or rope_parameters");
-  }
-
-  @ParameterizedTest
-  @ValueSource(strings = {"linear", "dynamic", "yarn", "longrope", "su", "mrope", "proportional"})
-  void otherRopeTypesAreRefusedByName(String type) throws Exception {
-    refused(
-        add("\"rope_scaling\": {\"type\": \"%s\", \"factor\": 2.0}".formatted(type)),
-        "rope_scaling.type: expected default or llama3, found '" + type + "'");
-    refused(
-        add("\"rope_scaling\": {\"rope_type\": \"%s\", \"factor\": 2.0}".formatted(type)),
-        "rope_scaling.rope_type: expected default or llama3, found '" + type + "'");
-  }
-
-  @ParameterizedTest
-  @CsvSource(
-      delimiter = '|',
-      value = {
-        "\"attn_logit_softcapping\": 50.0 | attn_logit_softcapping: unknown field",
-        "\"final_logit_softcapping\": 30.0 | final_logit_softcapping: unknown field",
-        "\"partial_rotary_factor\": 0.5 | partial_rotary_factor: expected 1.0",
-        "\"pretraining_tp\": 2 | pretraining_tp: expected 1.0, found 2",
-        "\"sliding_window\": 4096 | sliding_window: unknown field",
-        "\"auto_map\": {\"AutoModel\": \"x.py\"} | auto_map: unknown field",
-        "\"use_mrope\": true | use_mrope: unknown field",
-        "\"residual_multiplier\": 0.22 | residual_multiplier: unknown field",
-        "\"head_dim\": 24 | head_dim: expected a multiple of 16 up to 128, found 24",
-        "\"head_dim\": 256 | head_dim: expected a multiple of 16 up to 128, found 256",
-        "\"num_key_value_heads\": 2 | num_key_value_heads: expected an integer from 1 to 1",
-        "\"rope_scaling\": {\"factor\": 8.0} | rope_scaling.factor: unknown field",
-        "\"rope_scaling\": 8 | rope_scaling: expected an object, found 8",
-        "\"rope_scaling\": {\"type\": \"llama3\"} | rope_scaling.low_freq_factor: expected a number",
-        "\"quantization_config\": {\"quant_method\": \"gptq\"} | quant_method: expected nibble",
-        "\"quantization_config\": {\"quant_method\": \"fp8\"} | found fp8; quantize the original",
-        "\"quantization_config\": {} | quantization_config.quant_method: expected a string",
-        "\"layer_types\": [\"linear_attention\"] | layer_types: expected full_attention",
-        "\"eos\": {} , \"attention_bias\": 1 | attention_bias: expected true or false, found 1"
-      })
-  void fieldsThatChangeTheArithmeticAreRefusedByName(String field, String expected)
-      throws Exception {
-    refused(add(field), expected);
-  }
-
-  @ParameterizedTest
-  @CsvSource(
-      delimiter = '|',
-      value = {
-        "\"silu\" | \"gelu_pytorch_tanh\" | hidden_act: expected silu, found \"gelu_pytorch_tanh\"",
-        "\"llama\" | \"llama4\" | model_type: expected a causal language model of llama,",
-        "ForCausalLM | ForSequenceClassification | found llama [LlamaForSequenceClassification]",
-        "\"model_type\": \"llama\" | \"model_type\": \"mixtral\" | found mixtral",
-        "\"hidden_size\": 16 | \"hidden_size\": 2147483648 | hidden_size: expected an integer",
-        "\"hidden_size\": 16 | \"hidden_size\": 0 | hidden_size: expected an integer from 1",
-        "\"hidden_size\": 16 | \"hidden_size\": 16.0 | hidden_size: expected an integer",
-        "\"hidden_size\": 16 | \"hidden_size\": \"16\" | hidden_size: expected an integer",
-        "\"hidden_size\": 16, | \"\": null, | hidden_size: expected an integer, found none",
-        "\"num_hidden_layers\": 1 | \"num_hidden_layers\": 2147483647 | from 1 to 4096",
-        "1e-05 | 0 | rms_norm_eps: expected a finite number above 0, found 0",
-        "1e-05 | 1e999 | rms_norm_eps: expected a finite number above 0",
-        "1e-05 | -1 | rms_norm_eps: expected a finite number above 0, found -1",
-        "10000.0 | \"10000\" | rope_theta: expected a finite number",
-        "\"eos_token_id\": 2 | \"eos_token_id\": [2, -1] | eos_token_id: expected token ids",
-        "\"eos_token_id\": 2 | \"eos_token_id\": 3000000000 | eos_token_id: expected token ids",
-        "\"vocab_size\": 8 | \"vocab_size\": 8, \"vocab_size\": 9 | uplicate",
-        "\"vocab_size\": 8 | \"vocab_size\": NaN | NaN"
-      })
-  void valuesOutOfRangeAreRefused(String from, String to, String expected) throws Exception {
-    String config = SmallModel.CONFIG.replace(from, to);
-    assertTrue(!config.equals(SmallModel.CONFIG), "nothing replaced");
-    refused(config, expected);
-  }
-
-  @ParameterizedTest
-  @CsvSource(
-      delimiter = '|',
-      value = {
-        "\"do_layer_norm_before\": true | \"do_layer_norm_before\": false | do_layer_norm_before",
-        "\"word_embed_proj_dim\": 128 | \"word_embed_proj_dim\": 64 | word_embed_proj_dim",
-        "\"enable_bias\": true | \"enable_bias\": false | enable_bias: expected true",
-        "affine\": true | affine\": false | layer_norm_elementwise_affine: expected true",
-        "\"relu\" | \"gelu\" | activation_function: expected relu, found \"gelu\"",
-        "layer_norm\": false | layer_norm\": true | _remove_final_layer_norm: expected false"
-      })
-  void otherOptsAreRefusedByName(String from, String to, String expected) throws Exception {
-    Path opt = Path.of(System.getProperty("project.root"), "runtime/src/test/resources/tiny/opt");
-    String config = Files.readString(opt.resolve("config.json"));
-    assertTrue(config.contains(from), from);
-    refused(config.replace(from, to), expected);
-  }
-
-  @ParameterizedTest
-  @ValueSource(
-      strings = {
-        "\"pruned_heads\": {}",
-        "\"use_mrope\": false",
-        "\"attn_logit_softcapping\": null",
-        "\"auto_map\": []",
-        "\"prefix\": \"\"",
-        "\"tf_legacy_loss\": false",
-        "\"rope_scaling\": {\"rope_type\": \"default\"}",
-        "\"head_dim\": null",
-        "\"layer_types\": [\"full_attention\"]"
-      })
-  void fieldsThatSayNothingArePassedOver(String field) throws Exception {
-    assertEquals(read(SmallModel.CONFIG), read(add(field)));
   }
 
   /** As the configuration classes of transformers have it. */
@@ -435,74 +300,5 @@ class ConfigReaderTest {
                 "\"eos_token_id\": 2,",
                 eos.equals("absent") ? "" : "\"eos_token_id\": " + eos + ",");
     assertEquals(expected == null ? List.of() : List.of(expected), read(config).eosIds());
-  }
-
-  @Test
-  void jsonIsStrictAndBounded() throws Exception {
-    refused("", "expected {, found nothing");
-    refused("[]", "expected {");
-    refused(SmallModel.CONFIG + "{}", "JSON");
-    refused(add("\"deep\": " + "[".repeat(100_000)), "JSON");
-    refused(add("\"long\": \"" + "x".repeat(1 << 20) + "\""), "unknown field");
-    refused(add("\"long\\u001b[2J\\n\": 1"), "unknown field");
-    refused(" ".repeat(5 << 20), "size: expected at most");
-    Files.delete(folder.resolve("config.json"));
-    assertThrows(NoSuchFileException.class, () -> ModelConfig.read(folder));
-    Files.writeString(
-        folder.resolve("config.json"), "version https://git-lfs.github.com/spec/v1\noid sha256:0");
-    ModelFormatException e =
-        assertThrows(ModelFormatException.class, () -> ModelConfig.read(folder));
-    assertTrue(e.getMessage().contains("git lfs pull"), e.getMessage());
-  }
-
-  @Test
-  void quantizationComesBackAsWritten() throws Exception {
-    QuantizationConfig quantization =
-        new QuantizationConfig(
-            1,
-            QuantScheme.parse("W3A8g64symQ8KV4H8"),
-            "rtn",
-            Map.of("seed", "1"),
-            Optional.of("0123456789abcdef".repeat(4)),
-            3.25,
-            List.of("lm_head", "model.embed_tokens"));
-    SmallModel.source(folder);
-    byte[] packed;
-    try (Checkpoint checkpoint = Checkpoint.open(folder)) {
-      packed = checkpoint.packedConfig(quantization);
-    }
-    Files.write(folder.resolve("config.json"), packed);
-    assertEquals(Optional.of(quantization), ModelConfig.read(folder).quantization());
-    String text = Files.readString(folder.resolve("config.json"));
-    refused(text.replace("W3A8g64", "W5A8g64"), "quantization_config.scheme: scheme 'W5A8g64");
-    refused(text.replace("\"format_version\" : 1", "\"format_version\" : 2"), "found 2; quantize");
-    refused(text.replace("0123", "0ABC"), "calibration_sha256: expected 64 hex digits");
-    refused(text.replace("\"seed\" : \"1\"", "\"seed\" : 1"), "settings.seed: expected a string");
-    refused(text.replace("\"rtn\"", "\"rtn\", \"desc_act\" : true"), "desc_act: unknown field");
-    Files.write(folder.resolve("config.json"), packed);
-    ModelFormatException e =
-        assertThrows(ModelFormatException.class, () -> Checkpoint.open(folder).close());
-    assertTrue(e.getMessage().contains("expected the checksums"), e.getMessage());
-  }
-
-  private ModelConfig read(String config) throws IOException {
-    Files.writeString(folder.resolve("config.json"), config);
-    return ModelConfig.read(folder);
-  }
-
-  private void refused(String config, String expected) {
-    ModelFormatException e = assertThrows(ModelFormatException.class, () -> read(config));
-    assertTrue(e.getMessage().contains(expected), e.getMessage());
-    assertTrue(e.getMessage().startsWith(folder + "/config.json: "), e.getMessage());
-    assertTrue(e.getMessage().chars().noneMatch(Character::isISOControl), e.getMessage());
-    assertTrue(e.getMessage().length() <= 1003, () -> "length " + e.getMessage().length());
-  }
-
-  private static String add(String field) {
-    return SmallModel.CONFIG.replace("\"vocab_size\"", field + ", \"vocab_size\"");
-  }
-
-  private static String with(String config, String fields) {
-    return config.replace(", \"vocab_size\"", fields);
   }
 }

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.nibble.quantizer.format.PackedLayout;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 import java.util.Random;
 import org.jspecify.annotations.Nullable;
 
@@ -96,5 +97,9 @@ final class Samples {
     }
     double error = difference == 0 ? 0 : difference / energy;
     assertTrue(error <= limit, () -> what + ": NMSE " + error + " > " + limit + ", " + seed());
+  }
+
+  static void assertBits(float[] expected, float[] actual, String what) {
+    assertEquals(-1, Arrays.mismatch(expected, actual), () -> what + ", " + seed());
   }
 }
