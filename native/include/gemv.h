@@ -38,19 +38,19 @@
 #define GEMV_SEGMENT_BYTES 48
 #define GEMV_ARGS_BYTES 232
 
-// Shared memory that a block asks for if it has the choice, on an H200. In a layer gate and up take turns
-// with products that are added: the two fill a multiprocessor, so that each fills its rings while the
-// one before it works.
-#define GEMV_PAIR_SHARED_TARGET 125000
+// Shared memory that a block asks for if it has the choice, on an H200. In a layer products behind a norm
+// take turns with products that are added: the two fill a multiprocessor, so that each fills its rings
+// while the one before it works.
+#define GEMV_NORM_SHARED_TARGET 125000
 #define GEMV_ADD_SHARED_TARGET 100000
 // And what gate and up ask for at least: more than half of a multiprocessor's, also where the rings need
 // less, or two of their blocks share one. Without it a llama-2-13b step of 3 bits takes 2.03 ms instead of
 // 1.88, of 2 bits 1.80 instead of 1.48.
 #define GEMV_PAIR_SHARED_LEAST 118000
-// Of others half, so that the next launch fills its rings while this one works (22016 x 4096 of 2 bits
-// 8.0 us, 10.0 with more than half); but much for a block of so many bytes that filling matters
-// little (of 4 bits 12.3 us, 13.2 with half).
-#define GEMV_SHARED_TARGET 115712
+// Of others less than half, so that any next launch fills its rings while this one works (22016 x 4096 of
+// 2 bits 8.0 us, 10.0 with more than half); but much for a block of so many bytes that filling matters
+// little (of 4 bits 12.3 us, 13.2 with half). In a layer the latter costs 2 % (llama-2-13b, q k v).
+#define GEMV_SHARED_TARGET 95000
 #define GEMV_LONG_SHARED_TARGET 190000
 #define GEMV_LONG_BYTES 300000
 
@@ -162,31 +162,33 @@ NIBBLE_INLINE int64_t gemv_shared_bytes(int bits, int group_size, int warps, int
 }
 
 // Shared bytes that the rings of a block and the rest should stay within.
-NIBBLE_INLINE int64_t gemv_target(int epilogue, int64_t ring_bytes) {
+NIBBLE_INLINE int64_t gemv_target(int epilogue, int normed, int64_t ring_bytes) {
   if (epilogue == GEMV_ADD_F32) return GEMV_ADD_SHARED_TARGET;
-  if (epilogue == GEMV_SWIGLU_F16) return GEMV_PAIR_SHARED_TARGET;
+  if (normed) return GEMV_NORM_SHARED_TARGET;
   return ring_bytes > GEMV_LONG_BYTES ? GEMV_LONG_SHARED_TARGET : GEMV_SHARED_TARGET;
 }
 
 // Stages of each warp and *warps of a block that may have shared_limit bytes: as many stages as stay
 // within the target; all warps where the product is added, where a warp each does all items, for 2
 // bits, whose items are small, and where x is so long that quantizing it is much of the work; else
-// GEMV_FEW_WARPS or few more, which leave registers for the kernels around this one. No more warps than make the longest list of items shorter, but GEMV_USUAL_WARPS to
-// quantize x where every list is of one item. On an H200 a llama-2-7b step of 4, 3 and 2 bits takes
-// 1.39, 1.26 and 1.09 ms with the best of all plans, to 1 % these; 1.42, 1.54 and 1.45 with 12 to 15
-// warps for everything. 0 where not even GEMV_MIN_WARPS stages fit: skinny.h takes such a product.
+// GEMV_FEW_WARPS or few more, which leave registers for the kernels around this one. No more warps than
+// make the longest list of items shorter, but GEMV_USUAL_WARPS to quantize x where every list is of one
+// item. On an H200 a llama-2-7b step of 4, 3 and 2 bits takes 1.39, 1.26 and 1.09 ms with the best of all
+// plans, to 1 % these; 1.42, 1.54 and 1.45 with 12 to 15 warps for everything. 0 where not even
+// GEMV_MIN_WARPS stages fit: skinny.h takes such a product.
 NIBBLE_INLINE int gemv_plan(int bits, int group_size, int64_t columns, int64_t block_tiles,
-                            int64_t fixed_bytes, int64_t shared_limit, int epilogue, int* warps) {
+                            int64_t fixed_bytes, int64_t shared_limit, int epilogue, int normed,
+                            int* warps) {
   int64_t items = block_tiles * gemv_ceil(columns, NIBBLE_COLUMN_BLOCK);
   int64_t stage = gemv_stage_bytes(bits, group_size) + 8;
   int64_t most_fit = (shared_limit - fixed_bytes) / stage;
-  int64_t fit = (gemv_target(epilogue, items * stage) - fixed_bytes) / stage;
+  int64_t fit = (gemv_target(epilogue, normed, items * stage) - fixed_bytes) / stage;
   int many = epilogue == GEMV_ADD_F32 || bits == 2 || items <= GEMV_MAX_WARPS ||
              columns > 2 * GEMV_MAX_WARPS * GEMV_TASK_COLUMNS;
   int64_t usual = many ? GEMV_MAX_WARPS : GEMV_FEW_WARPS;
   int64_t most, rounds, stages;
   if (epilogue == GEMV_ADD_F32 && fit < GEMV_USUAL_WARPS) {
-    fit = (GEMV_PAIR_SHARED_TARGET - fixed_bytes) / stage;
+    fit = (GEMV_NORM_SHARED_TARGET - fixed_bytes) / stage;
   }
   if (fit < GEMV_MIN_WARPS || fit > most_fit) fit = most_fit;
   if (fit < GEMV_MIN_WARPS) return 0;

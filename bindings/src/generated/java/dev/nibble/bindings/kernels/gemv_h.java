@@ -113,14 +113,14 @@ public class gemv_h extends gemv_h$shared {
     public static int GEMV_ARGS_BYTES() {
         return GEMV_ARGS_BYTES;
     }
-    private static final int GEMV_PAIR_SHARED_TARGET = (int)125000L;
+    private static final int GEMV_NORM_SHARED_TARGET = (int)125000L;
     /**
      * {@snippet lang=c :
-     * #define GEMV_PAIR_SHARED_TARGET 125000
+     * #define GEMV_NORM_SHARED_TARGET 125000
      * }
      */
-    public static int GEMV_PAIR_SHARED_TARGET() {
-        return GEMV_PAIR_SHARED_TARGET;
+    public static int GEMV_NORM_SHARED_TARGET() {
+        return GEMV_NORM_SHARED_TARGET;
     }
     private static final int GEMV_ADD_SHARED_TARGET = (int)100000L;
     /**
@@ -140,10 +140,10 @@ public class gemv_h extends gemv_h$shared {
     public static int GEMV_PAIR_SHARED_LEAST() {
         return GEMV_PAIR_SHARED_LEAST;
     }
-    private static final int GEMV_SHARED_TARGET = (int)115712L;
+    private static final int GEMV_SHARED_TARGET = (int)95000L;
     /**
      * {@snippet lang=c :
-     * #define GEMV_SHARED_TARGET 115712
+     * #define GEMV_SHARED_TARGET 95000
      * }
      */
     public static int GEMV_SHARED_TARGET() {

@@ -57,7 +57,8 @@ public final class DecodeAttention {
                 ? "attention_decode_kv" + cache.bits() + "_" + headDim
                 : "attention_decode_any");
     clusters = special && kernels.isHopper();
-    kernel.allowSharedBytes(sharedBytesPerBlock);
+    kernel.allowSharedBytes(
+        sharedBytesPerBlock - attention_decode_h.ATTENTION_DECODE_STATIC_BYTES());
     args = kernel.newArguments(attention_decode_args.sizeof());
     start = kernels.earliestStart();
   }

@@ -14,6 +14,14 @@ import dev.nibble.runtime.kernel.PackedGemv.Result;
  * @param sharedBytes of a block
  */
 record GemvPlan(String kernel, int grid, int warps, int stages, long sharedBytes) {
+  /** What a product reads. */
+  enum Input {
+    /** Rows as they are. */
+    ROWS,
+    /** Rows that it norms itself, as a layer's first products do. */
+    NORMED
+  }
+
   private static final int BARRIER_BYTES = 8;
   private static final int RUN_OF_CHANNELS = 128;
 
@@ -22,13 +30,19 @@ record GemvPlan(String kernel, int grid, int warps, int stages, long sharedBytes
    *
    * @param layout of the weights of all parts
    * @param tokens at least 1
+   * @param input what it reads
    * @param result what becomes of it
    * @param multiprocessors of the device
    * @param mostShared bytes that a block may have
    * @return the plan
    */
   static GemvPlan of(
-      PackedLayout layout, int tokens, Result result, int multiprocessors, long mostShared) {
+      PackedLayout layout,
+      int tokens,
+      Input input,
+      Result result,
+      int multiprocessors,
+      long mostShared) {
     int bits = layout.bits();
     int group = layout.groupSize();
     int run = group == 0 ? RUN_OF_CHANNELS : group;
@@ -51,9 +65,9 @@ record GemvPlan(String kernel, int grid, int warps, int stages, long sharedBytes
             + BARRIER_BYTES;
     long work = mine * blocks;
     long mostFit = (mostShared - fixed) / stage;
-    long fit = (target(result, work * stage) - fixed) / stage;
+    long fit = (target(input, result, work * stage) - fixed) / stage;
     if (result == Result.ADD_FLOAT && fit < gemv_h.GEMV_USUAL_WARPS()) {
-      fit = (gemv_h.GEMV_PAIR_SHARED_TARGET() - fixed) / stage;
+      fit = (gemv_h.GEMV_NORM_SHARED_TARGET() - fixed) / stage;
     }
     int fewest = gemv_h.GEMV_MIN_WARPS();
     if (fit < fewest || fit > mostFit) {
@@ -85,14 +99,15 @@ record GemvPlan(String kernel, int grid, int warps, int stages, long sharedBytes
   }
 
   /** Shared bytes of a block whose weights pass through rings as so many bytes. */
-  private static int target(Result result, long ringBytes) {
-    return switch (result) {
-      case ADD_FLOAT -> gemv_h.GEMV_ADD_SHARED_TARGET();
-      case SWIGLU_HALF -> gemv_h.GEMV_PAIR_SHARED_TARGET();
-      case STORE_HALF, STORE_FLOAT, RELU_HALF ->
-          ringBytes > gemv_h.GEMV_LONG_BYTES()
-              ? gemv_h.GEMV_LONG_SHARED_TARGET()
-              : gemv_h.GEMV_SHARED_TARGET();
-    };
+  private static int target(Input input, Result result, long ringBytes) {
+    if (result == Result.ADD_FLOAT) {
+      return gemv_h.GEMV_ADD_SHARED_TARGET();
+    }
+    if (input == Input.NORMED) {
+      return gemv_h.GEMV_NORM_SHARED_TARGET();
+    }
+    return ringBytes > gemv_h.GEMV_LONG_BYTES()
+        ? gemv_h.GEMV_LONG_SHARED_TARGET()
+        : gemv_h.GEMV_SHARED_TARGET();
   }
 }

@@ -84,7 +84,7 @@ public final class PackedGemv {
    * @return false if another kernel must do it
    */
   public boolean takes(DeviceWeights.Packed weights, int tokens, Result result) {
-    return tokens <= MAX_TOKENS && plan(weights.layout(), tokens, result).stages() > 0;
+    return tokens <= MAX_TOKENS && plan(weights.layout(), tokens, null, result).stages() > 0;
   }
 
   /**
@@ -95,7 +95,7 @@ public final class PackedGemv {
    * @param result what becomes of it
    */
   public void prepare(DeviceWeights.Packed weights, int tokens, Result result) {
-    var _ = kernel(weights.layout(), plan(weights.layout(), tokens, result));
+    var _ = kernel(weights.layout(), plan(weights.layout(), tokens, null, result));
   }
 
   /**
@@ -119,7 +119,7 @@ public final class PackedGemv {
       Result result) {
     PackedLayout layout = weights.layout();
     int columns = layout.columns();
-    GemvPlan plan = plan(layout, tokens, result);
+    GemvPlan plan = plan(layout, tokens, norm, result);
     if (plan.stages() == 0 || tokens > MAX_TOKENS) {
       throw new IllegalArgumentException(
           tokens
@@ -236,7 +236,8 @@ public final class PackedGemv {
         });
   }
 
-  private GemvPlan plan(PackedLayout layout, int tokens, Result result) {
-    return GemvPlan.of(layout, tokens, result, multiprocessors, mostShared);
+  private GemvPlan plan(PackedLayout layout, int tokens, @Nullable Norm norm, Result result) {
+    GemvPlan.Input input = norm == null ? GemvPlan.Input.ROWS : GemvPlan.Input.NORMED;
+    return GemvPlan.of(layout, tokens, input, result, multiprocessors, mostShared);
   }
 }

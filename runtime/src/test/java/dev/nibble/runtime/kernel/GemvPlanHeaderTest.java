@@ -3,6 +3,7 @@ package dev.nibble.runtime.kernel;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.nibble.quantizer.format.PackedLayout;
+import dev.nibble.runtime.kernel.GemvPlan.Input;
 import dev.nibble.runtime.kernel.PackedGemv.Result;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -45,19 +46,20 @@ class GemvPlanHeaderTest {
       #include "gemv.h"
       #include <stdio.h>
       int main(void) {
-        int bits, rows, columns, group, tokens, epilogue, multiprocessors, limit;
-        while (scanf("%d%d%d%d%d%d%d%d", &bits, &rows, &columns, &group, &tokens, &epilogue,
-                     &multiprocessors, &limit) == 8) {
+        int bits, rows, columns, group, tokens, normed, epilogue, multiprocessors, limit;
+        while (scanf("%d%d%d%d%d%d%d%d%d", &bits, &rows, &columns, &group, &tokens, &normed,
+                     &epilogue, &multiprocessors, &limit) == 9) {
           int64_t padded = nibble_padded_rows(rows);
           int64_t tiles = gemv_block_tiles(bits, padded, epilogue, multiprocessors);
           int64_t fixed = gemv_fixed_bytes(columns, group, tokens, tiles, nibble_tile_rows(bits));
           int warps = 0;
-          int stages = gemv_plan(bits, group, columns, tiles, fixed, limit, epilogue, &warps);
+          int stages = gemv_plan(bits, group, columns, tiles, fixed, limit, epilogue, normed,
+                                 &warps);
           int64_t bytes = stages == 0 ? fixed
                                       : gemv_shared_bytes(bits, group, warps, stages, fixed, limit,
                                                           epilogue);
-          printf("%d %d %d %d %d %d: grid %d, warps %d, stages %d, bytes %ld\\n", bits, rows, columns,
-                 group, tokens, epilogue,
+          printf("%d %d %d %d %d %d %d: grid %d, warps %d, stages %d, bytes %ld\\n", bits, rows,
+                 columns, group, tokens, normed, epilogue,
                  (int)gemv_grid(bits, padded, epilogue, multiprocessors), warps, stages,
                  (long)bytes);
         }
@@ -65,41 +67,19 @@ class GemvPlanHeaderTest {
       }
       """;
 
+  private final List<String> questions = new ArrayList<>();
+  private final List<String> expected = new ArrayList<>();
+
   @Test
   void headerPlansAsTheLauncher(@TempDir Path folder) throws Exception {
-    List<String> questions = new ArrayList<>();
-    List<String> expected = new ArrayList<>();
-    for (int[] device : DEVICES) {
-      for (int[] shape : SHAPES) {
-        for (int bits : WIDTHS) {
-          for (int group : GROUPS) {
-            for (int tokens = 1; tokens <= PackedGemv.MAX_TOKENS; tokens *= 2) {
-              for (Result result : Result.values()) {
-                if (result == Result.SWIGLU_HALF && shape[0] % 128 != 0) {
-                  continue;
-                }
-                PackedLayout layout = new PackedLayout(bits, shape[0], shape[1], group);
-                String product =
-                    String.format(
-                        Locale.ROOT,
-                        "%d %d %d %d %d %d",
-                        bits,
-                        shape[0],
-                        shape[1],
-                        group,
-                        tokens,
-                        PackedGemv.epilogue(result));
-                GemvPlan plan = GemvPlan.of(layout, tokens, result, device[0], device[1]);
-                questions.add(product + " " + device[0] + " " + device[1]);
-                expected.add(
-                    String.format(
-                        Locale.ROOT,
-                        "%s: grid %d, warps %d, stages %d, bytes %d",
-                        product,
-                        plan.grid(),
-                        plan.warps(),
-                        plan.stages(),
-                        plan.sharedBytes()));
+    for (int[] shape : SHAPES) {
+      for (int bits : WIDTHS) {
+        for (int group : GROUPS) {
+          PackedLayout layout = new PackedLayout(bits, shape[0], shape[1], group);
+          for (int tokens = 1; tokens <= PackedGemv.MAX_TOKENS; tokens *= 2) {
+            for (Result result : Result.values()) {
+              if (result != Result.SWIGLU_HALF || shape[0] % 128 == 0) {
+                ask(layout, tokens, result);
               }
             }
           }
@@ -107,5 +87,34 @@ class GemvPlanHeaderTest {
       }
     }
     assertEquals(expected, HeaderProgram.compile(folder, PROGRAM).answers(questions));
+  }
+
+  private void ask(PackedLayout layout, int tokens, Result result) {
+    for (Input input : Input.values()) {
+      String product =
+          String.format(
+              Locale.ROOT,
+              "%d %d %d %d %d %d %d",
+              layout.bits(),
+              layout.rows(),
+              layout.columns(),
+              layout.groupSize(),
+              tokens,
+              input == Input.NORMED ? 1 : 0,
+              PackedGemv.epilogue(result));
+      for (int[] device : DEVICES) {
+        GemvPlan plan = GemvPlan.of(layout, tokens, input, result, device[0], device[1]);
+        questions.add(product + " " + device[0] + " " + device[1]);
+        expected.add(
+            String.format(
+                Locale.ROOT,
+                "%s: grid %d, warps %d, stages %d, bytes %d",
+                product,
+                plan.grid(),
+                plan.warps(),
+                plan.stages(),
+                plan.sharedBytes()));
+      }
+    }
   }
 }
