@@ -193,8 +193,9 @@ public final class DecodeAttention {
     attention_decode_args.epsilon(args, heads.epsilon());
     int blocks = blocks(cache, heads.heads());
     int splits = splits(blocks * rows);
+    // Shorter blocks gain more from those of the next launch beside them.
     int residents =
-        rows <= FEW_ROWS ? blocksAtOnce() : evenResidents((long) blocks * splits * rows);
+        rows <= FEW_ROWS || splits > 1 ? blocksAtOnce() : evenResidents((long) blocks * rows);
     int sharedBytes = sharedBytes(heads.heads() / kvHeads, residents);
     boolean clustered =
         clusters && 2L * blocks * rows * splits <= (long) CLUSTERED_PER_TWO * multiprocessors;

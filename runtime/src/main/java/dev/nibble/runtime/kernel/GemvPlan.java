@@ -90,6 +90,12 @@ record GemvPlan(String kernel, int grid, int warps, int stages, long sharedBytes
     } else if (warps > gemv_h.GEMV_USUAL_WARPS()) {
       warps = (int) Math.max(work, gemv_h.GEMV_USUAL_WARPS());
     }
+    if (input == Input.ROWS && result != Result.ADD_FLOAT && warps > blocks) {
+      long even = Math.ceilDiv(warps, blocks) * blocks;
+      if (even <= mostWarps && fit / even == fit / warps) {
+        warps = (int) even;
+      }
+    }
     int stages = (int) Math.min(Math.min(fit / warps, rounds), gemv_h.GEMV_MAX_STAGES());
     long needed = (long) warps * stages * stage + fixed;
     long least =
