@@ -112,8 +112,8 @@ static_assert(sizeof(struct gemv_segment) == GEMV_SEGMENT_BYTES, "the launcher f
 static_assert(sizeof(struct gemv_args) == GEMV_ARGS_BYTES, "the launcher fills these bytes");
 #endif
 
-// The launcher mirrors what follows, and a test compares them; padded_rows is the sum of all segments' padded rows, tokens the
-// kernel's t.
+// The launcher mirrors what follows, and a test compares them; padded_rows is the sum of all segments'
+// padded rows, tokens the kernel's t.
 
 NIBBLE_INLINE int64_t gemv_ceil(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -173,10 +173,10 @@ NIBBLE_INLINE int64_t gemv_target(int epilogue, int normed, int64_t ring_bytes) 
 // bits, whose items are small, and where x is so long that quantizing it is much of the work; else
 // GEMV_FEW_WARPS or few more, which leave registers for the kernels around this one. No more warps than
 // make the longest list of items shorter, but GEMV_USUAL_WARPS to quantize x where every list is of one
-// item, and apart from a layer as many as let each keep to its column block, if no stage is lost (22016 x 4096 of 2 bits 8.0 us
-// with 16, 8.4 with 15). On an H200 a llama-2-7b step of 4, 3 and 2 bits takes 1.39, 1.26 and 1.09 ms with the best of all
-// plans, to 1 % these; 1.42, 1.54 and 1.45 with 12 to 15 warps for everything. 0 where not even
-// GEMV_MIN_WARPS stages fit: skinny.h takes such a product.
+// item, and apart from a layer as many as let each keep to its column block, if no stage is lost (22016
+// x 4096 of 2 bits 8.0 us with 16, 8.4 with 15). On an H200 a llama-2-7b step of 4, 3 and 2 bits takes
+// 1.39, 1.26 and 1.09 ms with the best of all plans, to 1 % these; 1.42, 1.54 and 1.45 with 12 to 15
+// warps for everything. 0 where not even GEMV_MIN_WARPS stages fit: skinny.h takes such a product.
 NIBBLE_INLINE int gemv_plan(int bits, int group_size, int64_t columns, int64_t block_tiles,
                             int64_t fixed_bytes, int64_t shared_limit, int epilogue, int normed,
                             int* warps) {

@@ -134,19 +134,18 @@ record ModelStep(
             Spread.of(samples(result, "samples_ts")),
             work));
     // A prefill of one sequence is one call: its time is that to the first token.
-    Map<String, String> times =
-        decode
-            ? Map.of(
-                "decode.p50",
-                "p50_ns",
-                "decode.p95",
-                "p95_ns",
-                "decode.p99",
-                "p99_ns",
-                "decode.host",
-                "host_ns")
-            : Map.of("first_token", "p50_ns");
-    for (Map.Entry<String, String> time : new TreeMap<>(times).entrySet()) {
+    Map<String, String> times = new TreeMap<>();
+    if (decode) {
+      times.put("decode.p50", "p50_ns");
+      times.put("decode.p95", "p95_ns");
+      times.put("decode.p99", "p99_ns");
+      if (measuresHost()) {
+        times.put("decode.host", "host_ns");
+      }
+    } else {
+      times.put("first_token", "p50_ns");
+    }
+    for (Map.Entry<String, String> time : times.entrySet()) {
       double[] nanos = samples(result, "samples_" + time.getValue());
       if (nanos.length > 0) {
         Spread spread = Spread.of(nanos).times(1e-3);
