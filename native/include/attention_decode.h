@@ -18,8 +18,9 @@
 // steps follow each other without a graph, a step's first kernel must wait for the whole step before.
 // Fastest on an H200: splits the largest that leaves rows * grid x * splits at most 4 blocks a
 // multiprocessor (3 at 16 bits), as clusters where that is at most 2.5; with many rows, no more of a
-// multiprocessor's memory as shared memory than those blocks need, and for splits 1 more dynamic shared
-// memory than a block needs where fewer of them at once are spread more evenly (256 blocks: 2).
+// multiprocessor's memory as shared memory than those blocks need, and for splits 1 and more than 4
+// rows more dynamic shared memory than a block needs where fewer at once are spread more evenly (256
+// blocks: 2).
 #ifndef NIBBLE_ATTENTION_DECODE_H
 #define NIBBLE_ATTENTION_DECODE_H
 

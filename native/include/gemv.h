@@ -48,8 +48,8 @@
 // 1.88, of 2 bits 1.80 instead of 1.48.
 #define GEMV_PAIR_SHARED_LEAST 118000
 // Of others less than half, so that any next launch fills its rings while this one works (22016 x 4096 of
-// 2 bits 8.0 us, 10.0 with more than half); but much for a block of so many bytes that filling matters
-// little (of 4 bits 12.3 us, 13.2 with half). In a layer the latter costs 2 % (llama-2-13b, q k v).
+// 2 bits takes a fifth less than with more than half); but much for a block of so many bytes that filling
+// matters little (of 4 bits 7 % less than with half). In a layer the latter costs 2 % (llama-2-13b, q k v).
 #define GEMV_SHARED_TARGET 95000
 #define GEMV_LONG_SHARED_TARGET 190000
 #define GEMV_LONG_BYTES 300000
@@ -174,9 +174,9 @@ NIBBLE_INLINE int64_t gemv_target(int epilogue, int normed, int64_t ring_bytes) 
 // GEMV_FEW_WARPS or few more, which leave registers for the kernels around this one. No more warps than
 // make the longest list of items shorter, but GEMV_USUAL_WARPS to quantize x where every list is of one
 // item, and apart from a layer as many as let each keep to its column block, if no stage is lost (22016
-// x 4096 of 2 bits 8.0 us with 16, 8.4 with 15). On an H200 a llama-2-7b step of 4, 3 and 2 bits takes
-// 1.39, 1.26 and 1.09 ms with the best of all plans, to 1 % these; 1.42, 1.54 and 1.45 with 12 to 15
-// warps for everything. 0 where not even GEMV_MIN_WARPS stages fit: skinny.h takes such a product.
+// x 4096 of 2 bits 5 % less with 16 than with 15). On an H200 a llama-2-7b step of 4, 3 and 2 bits is at
+// most 1 % faster with the best of all plans, and 2, 22 and 33 % slower with 12 to 15 warps for
+// everything. 0 where not even GEMV_MIN_WARPS stages fit: skinny.h takes such a product.
 NIBBLE_INLINE int gemv_plan(int bits, int group_size, int64_t columns, int64_t block_tiles,
                             int64_t fixed_bytes, int64_t shared_limit, int epilogue, int normed,
                             int* warps) {

@@ -15,6 +15,7 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /** Each two runs of a folder of results that have figures in common, sort by sort. */
@@ -41,6 +42,10 @@ final class AgreementTable {
     List<Pair> pairs = new ArrayList<>();
     for (int a = 0; a < runs.size(); a++) {
       for (int b = a + 1; b < runs.size(); b++) {
+        // Another profile measures a part of the figures, under other conditions.
+        if (!commands(runs.get(a)).equals(commands(runs.get(b)))) {
+          continue;
+        }
         Set<String> commits = commits(runs.get(a));
         commits.addAll(commits(runs.get(b)));
         pairs.add(new Pair(commits, Agreement.of(runs.get(a), runs.get(b))));
@@ -60,6 +65,13 @@ final class AgreementTable {
         .filter(m -> m.origin() == Origin.MEASURED)
         .forEach(m -> commits.add(m.run().commit()));
     return commits;
+  }
+
+  private static Set<String> commands(List<Measurement> run) {
+    return run.stream()
+        .filter(m -> m.origin() == Origin.MEASURED)
+        .map(m -> m.run().command())
+        .collect(Collectors.toSet());
   }
 
   private static String markdown(Pair pair) {

@@ -11,8 +11,9 @@ import java.util.Optional;
 
 /**
  * What the parts of a decode step take when each is measured alone, beside the step itself, for the
- * base point: llama-2-7b at W4A16g128, one sequence, 512 tokens in the cache. In the step
- * neighbours overlap, so the parts' sum is not the step's time.
+ * base point: llama-2-7b at W4A16g128, one sequence, 512 tokens in the cache. The step has the
+ * embedding and the kernels' starts besides, and neighbours in it overlap, so the parts' sum is not
+ * its time.
  */
 final class StepTable {
   private static final String ONE = "1";

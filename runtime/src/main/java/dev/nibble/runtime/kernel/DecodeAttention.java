@@ -250,9 +250,7 @@ public final class DecodeAttention {
     return best;
   }
 
-  /**
-   * Blocks that one multiprocessor works through, one after the other, as far as they do not fit.
-   */
+  /** Blocks that the busiest multiprocessor gets, if all take so many at once. */
   private long turns(long blocks, int residents) {
     return residents * Math.ceilDiv(blocks, (long) residents * multiprocessors);
   }

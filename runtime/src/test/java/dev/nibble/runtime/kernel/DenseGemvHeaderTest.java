@@ -15,7 +15,7 @@ class DenseGemvHeaderTest {
     List<String> questions = new ArrayList<>();
     List<Long> expected = new ArrayList<>();
     for (int columns : new int[] {1, 255, 256, 257, 4096, 12_288, 28_672}) {
-      for (int width = 8; width <= 32; width *= 2) {
+      for (int width = 8; width <= DenseGemv.MAX_TOKENS; width *= 2) {
         for (int tokens = 1; tokens <= width; tokens++) {
           questions.add(columns + " " + tokens + " " + width);
           expected.add((long) DenseGemv.sharedBytes(columns, tokens, width));
