@@ -11,9 +11,7 @@ import dev.nibble.bindings.kernels.sample_parameters;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Queue;
@@ -25,7 +23,7 @@ import java.util.function.IntUnaryOperator;
  * caches, and the token chosen depends on all that are there: its logit is 1, others are 0. All
  * streams are one.
  */
-final class ComputingDriver extends FakeDriver {
+final class ComputingDriver extends CapturingDriver {
   /** When work is done. */
   enum Pace {
     /** Once it is waited for, and no more than that. */
@@ -43,9 +41,6 @@ final class ComputingDriver extends FakeDriver {
   private final Queue<IntSupplier> pending = new ArrayDeque<>();
   private final Map<Long, Long> events = new HashMap<>();
   private final Map<Long, String> kernels = new HashMap<>();
-  private final Map<Long, List<IntSupplier>> graphs = new HashMap<>();
-  private List<IntSupplier> captured = new ArrayList<>();
-  private boolean capturing;
   private long enqueued;
   private long done;
 
@@ -72,17 +67,11 @@ final class ComputingDriver extends FakeDriver {
     return (int) Long.remainderUnsigned(hash, vocab);
   }
 
-  private int add(IntSupplier operation) {
-    if (capturing) {
-      captured.add(operation);
-    } else {
-      pending.add(operation);
-      enqueued++;
-      if (pace == Pace.IMMEDIATE) {
-        return doUntil(enqueued);
-      }
-    }
-    return cuda_constants.CUDA_SUCCESS();
+  @Override
+  int enqueue(IntSupplier operation) {
+    pending.add(operation);
+    enqueued++;
+    return pace == Pace.IMMEDIATE ? doUntil(enqueued) : cuda_constants.CUDA_SUCCESS();
   }
 
   private int doUntil(long count) {
@@ -233,37 +222,6 @@ final class ComputingDriver extends FakeDriver {
     int z = CUlaunchConfig.gridDimZ(config);
     add(() -> run(kernel, struct, x, y, z));
     return super.cuLaunchKernelEx(config, function, arguments, extra);
-  }
-
-  @Override
-  public int cuStreamBeginCapture(MemorySegment stream, int mode) {
-    capturing = true;
-    captured = new ArrayList<>();
-    return super.cuStreamBeginCapture(stream, mode);
-  }
-
-  @Override
-  public int cuStreamEndCapture(MemorySegment stream, MemorySegment graph) {
-    capturing = false;
-    int result = super.cuStreamEndCapture(stream, graph);
-    graphs.put(graph.get(ValueLayout.JAVA_LONG, 0), captured);
-    return result;
-  }
-
-  @Override
-  public int cuGraphInstantiateWithFlags(
-      MemorySegment executable, MemorySegment graph, long flags) {
-    int result = super.cuGraphInstantiateWithFlags(executable, graph, flags);
-    graphs.put(
-        executable.get(ValueLayout.JAVA_LONG, 0),
-        Objects.requireNonNull(graphs.get(graph.address())));
-    return result;
-  }
-
-  @Override
-  public int cuGraphLaunch(MemorySegment executable, MemorySegment stream) {
-    Objects.requireNonNull(graphs.get(executable.address())).forEach(this::add);
-    return super.cuGraphLaunch(executable, stream);
   }
 
   @Override

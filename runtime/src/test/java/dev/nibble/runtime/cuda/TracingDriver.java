@@ -25,20 +25,19 @@ import dev.nibble.bindings.kernels.x_split_args;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
 import java.util.Deque;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.TreeMap;
+import java.util.function.IntSupplier;
 
 /**
  * A driver that runs nothing and writes down what it is asked to do, graphs as often as they are
  * launched. Device addresses begin with a number that a program which replays the trace can tell
  * from others.
  */
-final class TracingDriver extends FakeDriver {
+final class TracingDriver extends CapturingDriver {
   /** The upper 16 bits of every device address. */
   private static final long TAG = 0x4e49L << 48;
 
@@ -80,9 +79,6 @@ final class TracingDriver extends FakeDriver {
   private final Map<Long, String> images = new HashMap<>();
   private final Map<Long, Function> functions = new HashMap<>();
   private final TreeMap<Long, Pinned> pinned = new TreeMap<>();
-  private final Map<Long, List<Runnable>> graphs = new HashMap<>();
-  private List<Runnable> captured = new ArrayList<>();
-  private boolean capturing;
 
   TracingDriver() {
     super(TAG);
@@ -102,12 +98,17 @@ final class TracingDriver extends FakeDriver {
     return expectations.size();
   }
 
-  private void add(Runnable operation) {
-    if (capturing) {
-      captured.add(operation);
-    } else {
-      operation.run();
-    }
+  @Override
+  int enqueue(IntSupplier operation) {
+    return operation.getAsInt();
+  }
+
+  private void write(Runnable operation) {
+    var _ =
+        add(() -> {
+          operation.run();
+          return cuda_constants.CUDA_SUCCESS();
+        });
   }
 
   private static long made(MemorySegment out) {
@@ -150,7 +151,7 @@ final class TracingDriver extends FakeDriver {
 
   @Override
   public int cuMemcpyHtoDAsync(long to, MemorySegment from, long bytes, MemorySegment stream) {
-    add(() -> trace.upload(to, from.asSlice(0, bytes).toArray(ValueLayout.JAVA_BYTE)));
+    write(() -> trace.upload(to, from.asSlice(0, bytes).toArray(ValueLayout.JAVA_BYTE)));
     return super.cuMemcpyHtoDAsync(to, from, bytes, stream);
   }
 
@@ -166,13 +167,13 @@ final class TracingDriver extends FakeDriver {
 
   @Override
   public int cuMemcpyDtoDAsync(long to, long from, long bytes, MemorySegment stream) {
-    add(() -> trace.copy(to, from, bytes));
+    write(() -> trace.copy(to, from, bytes));
     return super.cuMemcpyDtoDAsync(to, from, bytes, stream);
   }
 
   @Override
   public int cuMemsetD8Async(long to, byte value, long bytes, MemorySegment stream) {
-    add(() -> trace.fill(to, value & 0xff, bytes));
+    write(() -> trace.fill(to, value & 0xff, bytes));
     return super.cuMemsetD8Async(to, value, bytes, stream);
   }
 
@@ -238,38 +239,9 @@ final class TracingDriver extends FakeDriver {
     }
     Dim3 clusters = cluster;
     long mayStartEarly = early;
-    add(() ->
+    write(() ->
         trace.launch(
             launched.image, launched.kernel, grid, block, clusters, shared, mayStartEarly, struct));
     return super.cuLaunchKernelEx(config, function, arguments, extra);
-  }
-
-  @Override
-  public int cuStreamBeginCapture(MemorySegment stream, int mode) {
-    capturing = true;
-    captured = new ArrayList<>();
-    return super.cuStreamBeginCapture(stream, mode);
-  }
-
-  @Override
-  public int cuStreamEndCapture(MemorySegment stream, MemorySegment graph) {
-    capturing = false;
-    int result = super.cuStreamEndCapture(stream, graph);
-    graphs.put(made(graph), captured);
-    return result;
-  }
-
-  @Override
-  public int cuGraphInstantiateWithFlags(
-      MemorySegment executable, MemorySegment graph, long flags) {
-    int result = super.cuGraphInstantiateWithFlags(executable, graph, flags);
-    graphs.put(made(executable), Objects.requireNonNull(graphs.get(graph.address())));
-    return result;
-  }
-
-  @Override
-  public int cuGraphLaunch(MemorySegment executable, MemorySegment stream) {
-    Objects.requireNonNull(graphs.get(executable.address())).forEach(Runnable::run);
-    return super.cuGraphLaunch(executable, stream);
   }
 }
