@@ -49,7 +49,6 @@
 #define GEMM_STORE_F16 0  // y fp16: v, the result with its bias
 #define GEMM_STORE_F32 1  // y fp32: v
 #define GEMM_ADD_F32 2    // y fp32: y + v
-#define GEMM_RELU_F16 3   // y fp16: max(v, 0)
 
 struct gemm_args {
   // nibble_tiled_bytes; 128-byte aligned.
@@ -83,7 +82,7 @@ struct gemm_args {
   int32_t columns;
   // Packed: columns that share a scale, 32, 64 or 128, or 0 for one scale a row.
   int32_t group_size;
-  // GEMM_STORE_F16, GEMM_STORE_F32, GEMM_ADD_F32 or GEMM_RELU_F16.
+  // GEMM_STORE_F16, GEMM_STORE_F32 or GEMM_ADD_F32.
   int32_t epilogue;
   // 0.
   int32_t reserved;

@@ -1,6 +1,6 @@
-// Chooses the next token of each sequence and moves the sequence on by it: repetition penalty, then
-// temperature, top-k, top-p, min-p in this order, then one draw. Temperature 0 takes the largest
-// logit, the smallest id among equals. The random numbers are java.util.SplittableRandom's.
+// Chooses the next token of each sequence and moves the sequence on by it: temperature, top-k, top-p,
+// min-p in this order, then one draw. Temperature 0 takes the largest logit, the smallest id among
+// equals. The random numbers are java.util.SplittableRandom's.
 //
 // A sequence whose position is negative is idle: nothing of it is touched. Logits that are not
 // finite make it idle, and say so where the host looks: nothing else of it is touched.
@@ -18,10 +18,10 @@
 #define SAMPLE_MAX_VOCAB 1048576
 #define SAMPLE_RESULTS 2
 #define SAMPLE_NOT_FINITE (-1)
-#define SAMPLE_PARAMETERS_BYTES 32
-#define SAMPLE_ARGS_BYTES 120
+#define SAMPLE_PARAMETERS_BYTES 24
+#define SAMPLE_ARGS_BYTES 88
 
-// As dev.nibble.runtime.engine.SamplingParameters.
+// As dev.nibble.runtime.engine.SamplingParameters, whose penalty is the host's.
 struct sample_parameters {
   // State of the random numbers; at first the seed.
   uint64_t random;
@@ -31,25 +31,19 @@ struct sample_parameters {
   float top_p;
   // 0 for none.
   float min_p;
-  // 1 for none.
-  float repetition_penalty;
   // 0 for all.
   int32_t top_k;
-  int32_t reserved;
 };
 
 struct sample_args {
-  // fp32 [rows, logits_stride]; changed where a penalty applies.
-  float* logits;
+  // fp32 [rows, logits_stride].
+  const float* logits;
   // [rows].
   struct sample_parameters* parameters;
   // [rows]: the token chosen.
   int32_t* tokens;
   // [rows]: plus 1, the position of the token chosen; -1 where logits are not finite.
   int32_t* positions;
-  // [rows, history_stride]: tokens of the sequence, to which the new one is added at its position;
-  // null where no penalty is other than 1.
-  int32_t* history;
   // [rows, SAMPLE_RESULTS], in pinned memory of the host: the token chosen or SAMPLE_NOT_FINITE, at
   // [row][positions[row] % SAMPLE_RESULTS] of the position that the row came with.
   int32_t* results;
@@ -61,12 +55,11 @@ struct sample_args {
   void* candidates;
   // Elements from one row to the next.
   int64_t logits_stride;
-  int64_t history_stride;
   int64_t candidates_stride;
   // At most SAMPLE_MAX_VOCAB.
   int32_t vocab;
-  int32_t rows;
-  int32_t reserved[4];
+  // 0.
+  int32_t reserved;
 };
 
 static_assert(sizeof(struct sample_parameters) == SAMPLE_PARAMETERS_BYTES, "the host fills these bytes");

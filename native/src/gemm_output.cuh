@@ -21,8 +21,7 @@ class HalfRows {
  public:
   __device__ __forceinline__ HalfRows(const gemm_args& args, int first_row, int first_token,
                                       int lane)
-      : relu_(args.epilogue == GEMM_RELU_F16),
-        tokens_(args.tokens - first_token - lane / 4),
+      : tokens_(args.tokens - first_token - lane / 4),
         rows_(args.rows - first_row - lane % 4 * 2),
         stride_(args.y_stride),
         y_(static_cast<__half*>(args.y) + (first_token + lane / 4) * args.y_stride + first_row +
@@ -31,13 +30,9 @@ class HalfRows {
   __device__ __forceinline__ void add_old(int, float (&)[4]) const {}
 
   // values: of rows l / 4 and l / 4 + 8, tokens of a block.
-  __device__ __forceinline__ void store(int block, float (&values)[4]) const {
+  __device__ __forceinline__ void store(int block, const float (&values)[4]) const {
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
-#pragma unroll
-      for (int e = 2 * j; e < 2 * j + 2; ++e) {
-        if (relu_) values[e] = fmaxf(values[e], 0.0f);
-      }
       const __half2 pair = __floats2half2_rn(values[2 * j], values[2 * j + 1]);
       const uint32_t rows = transpose(*reinterpret_cast<const uint32_t*>(&pair));
       __half* y = y_ + 8 * block * stride_ + 8 * j;
@@ -52,7 +47,6 @@ class HalfRows {
   }
 
  private:
-  bool relu_;
   int tokens_, rows_;
   int64_t stride_;
   __half* y_;
@@ -149,8 +143,7 @@ template <int kCount, class SumOf>
 __device__ __forceinline__ void store_tile(const gemm_args& args, const SumOf& sum_of,
                                            int first_row, int first_token, int lane) {
   if (first_row >= args.rows) return;
-  const bool halves = args.epilogue == GEMM_STORE_F16 || args.epilogue == GEMM_RELU_F16;
-  if (halves) {
+  if (args.epilogue == GEMM_STORE_F16) {
     const HalfRows rows(args, first_row, first_token, lane);
     if (args.token_scales != nullptr) {
       store_blocks<kCount, true>(args, rows, sum_of, first_row, first_token, lane);

@@ -16,7 +16,6 @@ constexpr int kBins = 4096;
 // Bins of a unit of score: the last bin holds what is e^-32 as likely as the largest, and less.
 constexpr float kBinsPerUnit = 128.0f;
 constexpr int kSortedInShared = 4096;
-constexpr int kMaxSlice = SAMPLE_MAX_VOCAB / SAMPLE_PARTS;
 constexpr int kNone = INT32_MAX;
 
 struct Partial {
@@ -28,8 +27,6 @@ struct Partial {
 
 struct Shared {
   union {
-    // Tokens of this part of the vocabulary that the sequence has.
-    uint32_t seen[kMaxSlice / 32];
     uint32_t bins[kBins];
     unsigned long long sorted[kSortedInShared];
   };
@@ -252,22 +249,6 @@ __device__ int draw_most_likely(const Weights& weights, const sample_parameters&
   return place < 0 ? best : static_cast<int>(keys[place] & 0xffffffffu);
 }
 
-// Divides positive and multiplies negative logits of a part of the vocabulary that the sequence has.
-__device__ void penalize(float* logits, int first, int end, float penalty, const int32_t* history,
-                         int length, Shared& shared) {
-  for (int i = threadIdx.x; i < (end - first + 31) / 32; i += SAMPLE_THREADS) shared.seen[i] = 0;
-  __syncthreads();
-  for (int i = threadIdx.x; i < length; i += SAMPLE_THREADS) {
-    const int id = history[i];
-    if (id < first || id >= end) continue;
-    const uint32_t bit = 1u << ((id - first) & 31);
-    if ((atomicOr(&shared.seen[(id - first) >> 5], bit) & bit) != 0) continue;
-    const float logit = logits[id];
-    logits[id] = logit > 0 ? logit / penalty : logit * penalty;
-  }
-  __syncthreads();
-}
-
 // The better of two: the larger logit, the smaller id among equals.
 __device__ __forceinline__ void take_better(float& largest, int& id, float other, int other_id) {
   if (other > largest || (other == largest && other_id < id)) {
@@ -311,7 +292,7 @@ extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS)
   allow_next_kernel();
   const int position = args.positions[row];
   if (position < 0) return;
-  float* logits = args.logits + row * args.logits_stride;
+  const float* logits = args.logits + row * args.logits_stride;
   sample_parameters parameters = args.parameters[row];
 
   const int slice = (args.vocab + SAMPLE_PARTS - 1) / SAMPLE_PARTS;
@@ -322,10 +303,6 @@ extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS)
     finite &= fabsf(logits[i]) <= 3.40282347e38f;
   }
   finite = __syncthreads_and(finite);
-  if (parameters.repetition_penalty != 1.0f) {
-    penalize(logits, first, end, parameters.repetition_penalty,
-             args.history + row * args.history_stride, position + 1, shared);
-  }
   float largest;
   int best;
   find_largest(logits, first, end, largest, best, shared);
@@ -369,7 +346,6 @@ extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS)
     args.tokens[row] = token;
     args.positions[row] = position + 1;
     args.parameters[row].random = parameters.random;
-    if (args.history) args.history[row * args.history_stride + position + 1] = token;
     *result = token;
   }
 }

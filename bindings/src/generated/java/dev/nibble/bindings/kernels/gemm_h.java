@@ -122,14 +122,5 @@ public class gemm_h extends gemm_h$shared {
     public static int GEMM_ADD_F32() {
         return GEMM_ADD_F32;
     }
-    private static final int GEMM_RELU_F16 = (int)3L;
-    /**
-     * {@snippet lang=c :
-     * #define GEMM_RELU_F16 3
-     * }
-     */
-    public static int GEMM_RELU_F16() {
-        return GEMM_RELU_F16;
-    }
 }
 

@@ -15,21 +15,18 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
 /**
  * {@snippet lang=c :
  * struct sample_args {
- *     float *logits;
+ *     const float *logits;
  *     struct sample_parameters *parameters;
  *     int32_t *tokens;
  *     int32_t *positions;
- *     int32_t *history;
  *     int32_t *results;
  *     void *partials;
  *     uint32_t *arrivals;
  *     void *candidates;
  *     int64_t logits_stride;
- *     int64_t history_stride;
  *     int64_t candidates_stride;
  *     int32_t vocab;
- *     int32_t rows;
- *     int32_t reserved[4];
+ *     int32_t reserved;
  * }
  * }
  */
@@ -44,17 +41,14 @@ public class sample_args {
         sample_h.C_POINTER.withName("parameters"),
         sample_h.C_POINTER.withName("tokens"),
         sample_h.C_POINTER.withName("positions"),
-        sample_h.C_POINTER.withName("history"),
         sample_h.C_POINTER.withName("results"),
         sample_h.C_POINTER.withName("partials"),
         sample_h.C_POINTER.withName("arrivals"),
         sample_h.C_POINTER.withName("candidates"),
         sample_h.C_LONG.withName("logits_stride"),
-        sample_h.C_LONG.withName("history_stride"),
         sample_h.C_LONG.withName("candidates_stride"),
         sample_h.C_INT.withName("vocab"),
-        sample_h.C_INT.withName("rows"),
-        MemoryLayout.sequenceLayout(4, sample_h.C_INT).withName("reserved")
+        sample_h.C_INT.withName("reserved")
     ).withName("sample_args");
 
     /**
@@ -69,7 +63,7 @@ public class sample_args {
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * float *logits
+     * const float *logits
      * }
      */
     public static final AddressLayout logits$layout() {
@@ -81,7 +75,7 @@ public class sample_args {
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * float *logits
+     * const float *logits
      * }
      */
     public static final long logits$offset() {
@@ -91,7 +85,7 @@ public class sample_args {
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * float *logits
+     * const float *logits
      * }
      */
     public static MemorySegment logits(MemorySegment struct) {
@@ -101,7 +95,7 @@ public class sample_args {
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * float *logits
+     * const float *logits
      * }
      */
     public static void logits(MemorySegment struct, MemorySegment fieldValue) {
@@ -238,50 +232,6 @@ public class sample_args {
      */
     public static void positions(MemorySegment struct, MemorySegment fieldValue) {
         struct.set(positions$LAYOUT, positions$OFFSET, fieldValue);
-    }
-
-    private static final AddressLayout history$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("history"));
-
-    /**
-     * Layout for field:
-     * {@snippet lang=c :
-     * int32_t *history
-     * }
-     */
-    public static final AddressLayout history$layout() {
-        return history$LAYOUT;
-    }
-
-    private static final long history$OFFSET = $LAYOUT.byteOffset(groupElement("history"));
-
-    /**
-     * Offset for field:
-     * {@snippet lang=c :
-     * int32_t *history
-     * }
-     */
-    public static final long history$offset() {
-        return history$OFFSET;
-    }
-
-    /**
-     * Getter for field:
-     * {@snippet lang=c :
-     * int32_t *history
-     * }
-     */
-    public static MemorySegment history(MemorySegment struct) {
-        return struct.get(history$LAYOUT, history$OFFSET);
-    }
-
-    /**
-     * Setter for field:
-     * {@snippet lang=c :
-     * int32_t *history
-     * }
-     */
-    public static void history(MemorySegment struct, MemorySegment fieldValue) {
-        struct.set(history$LAYOUT, history$OFFSET, fieldValue);
     }
 
     private static final AddressLayout results$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("results"));
@@ -504,50 +454,6 @@ public class sample_args {
         struct.set(logits_stride$LAYOUT, logits_stride$OFFSET, fieldValue);
     }
 
-    private static final OfLong history_stride$LAYOUT = (OfLong)$LAYOUT.select(groupElement("history_stride"));
-
-    /**
-     * Layout for field:
-     * {@snippet lang=c :
-     * int64_t history_stride
-     * }
-     */
-    public static final OfLong history_stride$layout() {
-        return history_stride$LAYOUT;
-    }
-
-    private static final long history_stride$OFFSET = $LAYOUT.byteOffset(groupElement("history_stride"));
-
-    /**
-     * Offset for field:
-     * {@snippet lang=c :
-     * int64_t history_stride
-     * }
-     */
-    public static final long history_stride$offset() {
-        return history_stride$OFFSET;
-    }
-
-    /**
-     * Getter for field:
-     * {@snippet lang=c :
-     * int64_t history_stride
-     * }
-     */
-    public static long history_stride(MemorySegment struct) {
-        return struct.get(history_stride$LAYOUT, history_stride$OFFSET);
-    }
-
-    /**
-     * Setter for field:
-     * {@snippet lang=c :
-     * int64_t history_stride
-     * }
-     */
-    public static void history_stride(MemorySegment struct, long fieldValue) {
-        struct.set(history_stride$LAYOUT, history_stride$OFFSET, fieldValue);
-    }
-
     private static final OfLong candidates_stride$LAYOUT = (OfLong)$LAYOUT.select(groupElement("candidates_stride"));
 
     /**
@@ -636,59 +542,15 @@ public class sample_args {
         struct.set(vocab$LAYOUT, vocab$OFFSET, fieldValue);
     }
 
-    private static final OfInt rows$LAYOUT = (OfInt)$LAYOUT.select(groupElement("rows"));
+    private static final OfInt reserved$LAYOUT = (OfInt)$LAYOUT.select(groupElement("reserved"));
 
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * int32_t rows
+     * int32_t reserved
      * }
      */
-    public static final OfInt rows$layout() {
-        return rows$LAYOUT;
-    }
-
-    private static final long rows$OFFSET = $LAYOUT.byteOffset(groupElement("rows"));
-
-    /**
-     * Offset for field:
-     * {@snippet lang=c :
-     * int32_t rows
-     * }
-     */
-    public static final long rows$offset() {
-        return rows$OFFSET;
-    }
-
-    /**
-     * Getter for field:
-     * {@snippet lang=c :
-     * int32_t rows
-     * }
-     */
-    public static int rows(MemorySegment struct) {
-        return struct.get(rows$LAYOUT, rows$OFFSET);
-    }
-
-    /**
-     * Setter for field:
-     * {@snippet lang=c :
-     * int32_t rows
-     * }
-     */
-    public static void rows(MemorySegment struct, int fieldValue) {
-        struct.set(rows$LAYOUT, rows$OFFSET, fieldValue);
-    }
-
-    private static final SequenceLayout reserved$LAYOUT = (SequenceLayout)$LAYOUT.select(groupElement("reserved"));
-
-    /**
-     * Layout for field:
-     * {@snippet lang=c :
-     * int32_t reserved[4]
-     * }
-     */
-    public static final SequenceLayout reserved$layout() {
+    public static final OfInt reserved$layout() {
         return reserved$LAYOUT;
     }
 
@@ -697,7 +559,7 @@ public class sample_args {
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * int32_t reserved[4]
+     * int32_t reserved
      * }
      */
     public static final long reserved$offset() {
@@ -707,54 +569,21 @@ public class sample_args {
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * int32_t reserved[4]
+     * int32_t reserved
      * }
      */
-    public static MemorySegment reserved(MemorySegment struct) {
-        return struct.asSlice(reserved$OFFSET, reserved$LAYOUT.byteSize());
+    public static int reserved(MemorySegment struct) {
+        return struct.get(reserved$LAYOUT, reserved$OFFSET);
     }
 
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * int32_t reserved[4]
+     * int32_t reserved
      * }
      */
-    public static void reserved(MemorySegment struct, MemorySegment fieldValue) {
-        MemorySegment.copy(fieldValue, 0L, struct, reserved$OFFSET, reserved$LAYOUT.byteSize());
-    }
-
-    private static long[] reserved$DIMS = { 4 };
-
-    /**
-     * Dimensions for array field:
-     * {@snippet lang=c :
-     * int32_t reserved[4]
-     * }
-     */
-    public static long[] reserved$dimensions() {
-        return reserved$DIMS;
-    }
-    private static final VarHandle reserved$ELEM_HANDLE = reserved$LAYOUT.varHandle(sequenceElement());
-
-    /**
-     * Indexed getter for field:
-     * {@snippet lang=c :
-     * int32_t reserved[4]
-     * }
-     */
-    public static int reserved(MemorySegment struct, long index0) {
-        return (int)reserved$ELEM_HANDLE.get(struct, reserved$OFFSET, index0);
-    }
-
-    /**
-     * Indexed setter for field:
-     * {@snippet lang=c :
-     * int32_t reserved[4]
-     * }
-     */
-    public static void reserved(MemorySegment struct, long index0, int fieldValue) {
-        reserved$ELEM_HANDLE.set(struct, reserved$OFFSET, index0, fieldValue);
+    public static void reserved(MemorySegment struct, int fieldValue) {
+        struct.set(reserved$LAYOUT, reserved$OFFSET, fieldValue);
     }
 
     /**

@@ -59,19 +59,19 @@ public class sample_h extends sample_h$shared {
     public static int SAMPLE_RESULTS() {
         return SAMPLE_RESULTS;
     }
-    private static final int SAMPLE_PARAMETERS_BYTES = (int)32L;
+    private static final int SAMPLE_PARAMETERS_BYTES = (int)24L;
     /**
      * {@snippet lang=c :
-     * #define SAMPLE_PARAMETERS_BYTES 32
+     * #define SAMPLE_PARAMETERS_BYTES 24
      * }
      */
     public static int SAMPLE_PARAMETERS_BYTES() {
         return SAMPLE_PARAMETERS_BYTES;
     }
-    private static final int SAMPLE_ARGS_BYTES = (int)120L;
+    private static final int SAMPLE_ARGS_BYTES = (int)88L;
     /**
      * {@snippet lang=c :
-     * #define SAMPLE_ARGS_BYTES 120
+     * #define SAMPLE_ARGS_BYTES 88
      * }
      */
     public static int SAMPLE_ARGS_BYTES() {

@@ -19,9 +19,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     float temperature;
  *     float top_p;
  *     float min_p;
- *     float repetition_penalty;
  *     int32_t top_k;
- *     int32_t reserved;
  * }
  * }
  */
@@ -36,9 +34,7 @@ public class sample_parameters {
         sample_h.C_FLOAT.withName("temperature"),
         sample_h.C_FLOAT.withName("top_p"),
         sample_h.C_FLOAT.withName("min_p"),
-        sample_h.C_FLOAT.withName("repetition_penalty"),
-        sample_h.C_INT.withName("top_k"),
-        sample_h.C_INT.withName("reserved")
+        sample_h.C_INT.withName("top_k")
     ).withName("sample_parameters");
 
     /**
@@ -224,50 +220,6 @@ public class sample_parameters {
         struct.set(min_p$LAYOUT, min_p$OFFSET, fieldValue);
     }
 
-    private static final OfFloat repetition_penalty$LAYOUT = (OfFloat)$LAYOUT.select(groupElement("repetition_penalty"));
-
-    /**
-     * Layout for field:
-     * {@snippet lang=c :
-     * float repetition_penalty
-     * }
-     */
-    public static final OfFloat repetition_penalty$layout() {
-        return repetition_penalty$LAYOUT;
-    }
-
-    private static final long repetition_penalty$OFFSET = $LAYOUT.byteOffset(groupElement("repetition_penalty"));
-
-    /**
-     * Offset for field:
-     * {@snippet lang=c :
-     * float repetition_penalty
-     * }
-     */
-    public static final long repetition_penalty$offset() {
-        return repetition_penalty$OFFSET;
-    }
-
-    /**
-     * Getter for field:
-     * {@snippet lang=c :
-     * float repetition_penalty
-     * }
-     */
-    public static float repetition_penalty(MemorySegment struct) {
-        return struct.get(repetition_penalty$LAYOUT, repetition_penalty$OFFSET);
-    }
-
-    /**
-     * Setter for field:
-     * {@snippet lang=c :
-     * float repetition_penalty
-     * }
-     */
-    public static void repetition_penalty(MemorySegment struct, float fieldValue) {
-        struct.set(repetition_penalty$LAYOUT, repetition_penalty$OFFSET, fieldValue);
-    }
-
     private static final OfInt top_k$LAYOUT = (OfInt)$LAYOUT.select(groupElement("top_k"));
 
     /**
@@ -310,50 +262,6 @@ public class sample_parameters {
      */
     public static void top_k(MemorySegment struct, int fieldValue) {
         struct.set(top_k$LAYOUT, top_k$OFFSET, fieldValue);
-    }
-
-    private static final OfInt reserved$LAYOUT = (OfInt)$LAYOUT.select(groupElement("reserved"));
-
-    /**
-     * Layout for field:
-     * {@snippet lang=c :
-     * int32_t reserved
-     * }
-     */
-    public static final OfInt reserved$layout() {
-        return reserved$LAYOUT;
-    }
-
-    private static final long reserved$OFFSET = $LAYOUT.byteOffset(groupElement("reserved"));
-
-    /**
-     * Offset for field:
-     * {@snippet lang=c :
-     * int32_t reserved
-     * }
-     */
-    public static final long reserved$offset() {
-        return reserved$OFFSET;
-    }
-
-    /**
-     * Getter for field:
-     * {@snippet lang=c :
-     * int32_t reserved
-     * }
-     */
-    public static int reserved(MemorySegment struct) {
-        return struct.get(reserved$LAYOUT, reserved$OFFSET);
-    }
-
-    /**
-     * Setter for field:
-     * {@snippet lang=c :
-     * int32_t reserved
-     * }
-     */
-    public static void reserved(MemorySegment struct, int fieldValue) {
-        struct.set(reserved$LAYOUT, reserved$OFFSET, fieldValue);
     }
 
     /**

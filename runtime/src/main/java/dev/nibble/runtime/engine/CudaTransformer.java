@@ -252,6 +252,7 @@ final class CudaTransformer {
             stream,
             finalNorm.weights(),
             work.residual(),
+            null,
             firstRow,
             rows,
             work.normed(),
@@ -341,7 +342,16 @@ final class CudaTransformer {
         if (i == 0) {
           kernels
               .norm()
-              .launch(stream, norm.weights(), work.residual(), 0, rows, work.normed(), null, null);
+              .launch(
+                  stream,
+                  norm.weights(),
+                  work.residual(),
+                  null,
+                  0,
+                  rows,
+                  work.normed(),
+                  null,
+                  null);
           tile(linear, work.normed(), rows);
         }
       } else {
@@ -351,6 +361,7 @@ final class CudaTransformer {
                 stream,
                 norm.weights(),
                 work.residual(),
+                null,
                 0,
                 rows,
                 linear.keepsColumns() ? work.normed() : null,

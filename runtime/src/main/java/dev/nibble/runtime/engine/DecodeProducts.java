@@ -59,6 +59,7 @@ final class DecodeProducts {
             stream,
             norm.weights(),
             work.residual(),
+            null,
             0,
             rows,
             rule == null || linear.keepsColumns() ? work.normed() : null,

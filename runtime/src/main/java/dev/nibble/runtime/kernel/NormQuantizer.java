@@ -10,10 +10,13 @@ import dev.nibble.runtime.cuda.Stream;
 import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
 
-/** Launches row_norm: RMSNorm or LayerNorm, channel reorder and quantization in one pass. */
+/**
+ * Launches row_norm: an addition to the residual stream, its RMSNorm or LayerNorm, channel reorder
+ * and quantization in one pass.
+ */
 public final class NormQuantizer {
   private static final int HALF_VECTOR = 8;
-  private static final int FLOAT_VECTOR = 4;
+  private static final int ADDED_VECTOR = 4;
   private static final int USUAL_SHARED_BYTES = 48 << 10;
 
   private final Kernel kernel;
@@ -67,7 +70,8 @@ public final class NormQuantizer {
    * @param stream runs it
    * @param weights of the norm
    * @param x float, the residual stream; its stride a multiple of 4
-   * @param firstRow row of x that output row 0 is made of
+   * @param delta fp16 rows that are added to those of x first, in place; its stride a multiple of 4
+   * @param firstRow row of x and delta that output row 0 is made of
    * @param rows at least 1
    * @param y fp16 result, if wanted; its stride a multiple of 8
    * @param rule how codes are made, if they are wanted
@@ -77,6 +81,7 @@ public final class NormQuantizer {
       Stream stream,
       Weights weights,
       MatrixRows x,
+      @Nullable MatrixRows delta,
       int firstRow,
       int rows,
       @Nullable MatrixRows y,
@@ -88,7 +93,14 @@ public final class NormQuantizer {
     StructPointers.set(
         args,
         row_norm_args.x$offset(),
-        x.require("residual", (long) firstRow + rows, columns, Float.BYTES, FLOAT_VECTOR));
+        x.require("residual", (long) firstRow + rows, columns, Float.BYTES, ADDED_VECTOR));
+    if (delta != null) {
+      StructPointers.set(
+          args,
+          row_norm_args.delta$offset(),
+          delta.require("delta", (long) firstRow + rows, columns, Short.BYTES, ADDED_VECTOR));
+      row_norm_args.delta_stride(args, delta.stride());
+    }
     StructPointers.set(
         args, row_norm_args.weight$offset(), weights.weight().require("norm weight", vectorBytes));
     StructPointers.set(args, row_norm_args.bias$offset(), "norm bias", weights.bias(), vectorBytes);

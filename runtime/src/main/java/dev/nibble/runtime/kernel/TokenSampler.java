@@ -130,7 +130,6 @@ public final class TokenSampler {
         ValueLayout.JAVA_FLOAT, offset + sample_parameters.temperature$offset(), temperature);
     target.set(ValueLayout.JAVA_FLOAT, offset + sample_parameters.top_p$offset(), topP);
     target.set(ValueLayout.JAVA_FLOAT, offset + sample_parameters.min_p$offset(), minP);
-    target.set(ValueLayout.JAVA_FLOAT, offset + sample_parameters.repetition_penalty$offset(), 1f);
     target.set(ValueLayout.JAVA_INT, offset + sample_parameters.top_k$offset(), topK);
   }
 
@@ -191,7 +190,6 @@ public final class TokenSampler {
     sample_args.logits_stride(args, logits.stride());
     sample_args.candidates_stride(args, candidates(vocab));
     sample_args.vocab(args, vocab);
-    sample_args.rows(args, rows);
     kernel.launch(
         stream,
         new LaunchConfig(

@@ -218,6 +218,41 @@ class CudaEngineGpuTest {
     }
   }
 
+  /** Of prompts, and of tokens that come one by one. */
+  @ParameterizedTest
+  @ValueSource(strings = {"W16A16", "W4A16g128", "W4A4Q4KV4"})
+  void logitsOfTenRunsAreTheSameBits(String scheme) throws IOException {
+    Path model = folder.resolve("packed");
+    if (scheme.equals("W16A16")) {
+      model = TestModels.books8m();
+    } else {
+      quantize(TestModels.books8m(), model, scheme);
+    }
+    int[] tokens = text(96);
+    try (Engine engine = gpu(model, ModelOptions.DEFAULT)) {
+      float[] prompt = TestModels.logits(engine, tokens);
+      float[] oneByOne = logitsOneByOne(engine, tokens);
+      for (int run = 2; run <= 10; run++) {
+        assertArrayEquals(prompt, TestModels.logits(engine, tokens), "run " + run);
+        assertArrayEquals(oneByOne, logitsOneByOne(engine, tokens), "run " + run + " one by one");
+      }
+    }
+  }
+
+  private static float[] logitsOneByOne(Engine engine, int[] tokens) {
+    float[] all = new float[tokens.length * engine.vocabSize()];
+    try (Sequence sequence = engine.open(SamplingParameters.GREEDY)) {
+      for (int i = 0; i < tokens.length; i++) {
+        int at = i * engine.vocabSize();
+        engine.score(
+            sequence,
+            new int[] {tokens[i]},
+            (_, _, logits) -> System.arraycopy(logits, 0, all, at, engine.vocabSize()));
+      }
+    }
+    return all;
+  }
+
   @ParameterizedTest
   @ValueSource(strings = {"W16A16", "W4A16g128", "W3A8symH8"})
   void syntheticModelsAreTheSameEachTime(String name) throws IOException {

@@ -194,6 +194,14 @@ public final class GpuFixture implements AutoCloseable {
   }
 
   /**
+   * What rounding so many values to halves may cost: of one 2^-22 of its square, of many a sixth of
+   * that on average.
+   */
+  static double halfLimit(int values) {
+    return values < 1000 ? 2.5e-7 : 1e-7;
+  }
+
+  /**
    * Expects rows: squared differences over squares at most {@code limit}, which 0 makes equality.
    */
   public void expect(

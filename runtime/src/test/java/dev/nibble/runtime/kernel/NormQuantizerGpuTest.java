@@ -17,9 +17,6 @@ import org.junit.jupiter.params.provider.CsvSource;
 class NormQuantizerGpuTest {
   private static final float EPSILON = 1e-5f;
 
-  /** Of a result rounded to fp16. */
-  private static final double HALF_LIMIT = 1e-6;
-
   private static GpuFixture gpu;
   private static NormQuantizer norms;
 
@@ -75,7 +72,7 @@ class NormQuantizerGpuTest {
         float[] expected =
             Arrays.copyOfRange(read, firstRow * columns, (firstRow + rows) * columns);
         String what = kind + " [" + rows + ", " + columns + "]";
-        check(weights, residual, firstRow, expected, null, groupColumns, what);
+        check(weights, residual, null, firstRow, expected, null, groupColumns, what);
         for (int bits : new int[] {4, 6, 8}) {
           for (Range range : Range.values()) {
             // Static steps come for whole clusters.
@@ -84,6 +81,7 @@ class NormQuantizerGpuTest {
               check(
                   weights,
                   residual,
+                  null,
                   firstRow,
                   expected,
                   TestCodes.Rule.of(random, bits, range, columns, outliers),
@@ -92,6 +90,53 @@ class NormQuantizerGpuTest {
             }
           }
         }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "RMS, 1, 1, 32",
+    "RMS, 3, 7, 0",
+    "RMS, 17, 160, 64",
+    "RMS, 2, 11008, 0",
+    "RMS, 129, 33, 32",
+    "LAYER, 2, 31, 32",
+    "LAYER, 16, 129, 128",
+    "LAYER, 3, 2051, 128"
+  })
+  void whatIsAddedFirstStays(Kind kind, int rows, int columns, int group) {
+    Random random = GpuFixture.random();
+    float[] x = GpuFixture.gaussian(random, (rows + 2) * columns, 3);
+    float[] delta = GpuFixture.halfGaussian(random, x.length);
+    float[] weight = GpuFixture.gaussian(random, columns, 1);
+    float[] bias = GpuFixture.gaussian(random, columns, 1);
+    NormQuantizer.Weights weights =
+        new NormQuantizer.Weights(
+            kind,
+            columns,
+            EPSILON,
+            gpu.floats(weight),
+            kind == Kind.LAYER ? gpu.floats(bias) : null,
+            null);
+    for (int firstRow : new int[] {0, 2}) {
+      int from = firstRow * columns;
+      int to = from + rows * columns;
+      float[] sums = x.clone();
+      for (int i = from; i < to; i++) {
+        sums[i] += delta[i];
+      }
+      float[] normed = oracle(kind, sums, columns, weight, bias);
+      float[] expected = Arrays.copyOfRange(normed, from, to);
+      for (int bits : new int[] {16, 8, 4}) {
+        TestCodes.Rule rule =
+            bits == 16 ? null : TestCodes.Rule.of(random, bits, Range.ASYMMETRIC, columns, 1);
+        MatrixRows residual = gpu.floatRows(x, columns);
+        MatrixRows added = gpu.halfRows(delta, columns);
+        String what = kind + " [" + rows + ", " + columns + "] and delta, " + bits + " bits";
+        int groupColumns = group == 0 ? columns : group;
+        check(weights, residual, added, firstRow, expected, rule, groupColumns, what);
+        gpu.expect(0, sums, Element.FLOAT, residual, columns, what + ", residual");
       }
     }
   }
@@ -110,6 +155,7 @@ class NormQuantizerGpuTest {
   private static void check(
       NormQuantizer.Weights weights,
       MatrixRows residual,
+      @Nullable MatrixRows delta,
       int firstRow,
       float[] expected,
       TestCodes.@Nullable Rule rule,
@@ -123,12 +169,13 @@ class NormQuantizerGpuTest {
         gpu.stream(),
         weights,
         residual,
+        delta,
         firstRow,
         rows,
         y,
         rule == null ? null : rule.upload(gpu),
         codes);
-    gpu.expect(HALF_LIMIT, expected, Element.HALF, y, columns, what);
+    gpu.expect(GpuFixture.halfLimit(expected.length), expected, Element.HALF, y, columns, what);
     if (rule != null && codes != null) {
       // A sum in another order moves a value over the edge between two codes now and then.
       TestCodes.of(expected, columns, group, rule)
