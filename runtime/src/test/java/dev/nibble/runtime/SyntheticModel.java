@@ -77,6 +77,11 @@ public final class SyntheticModel {
     return new SyntheticModel(scheme, seed, Inputs.AS_THE_SCHEME_HAS, Outliers.COLUMNS);
   }
 
+  /** As both: inputs that are not quantized from a magnitude on, and no single weights. */
+  public static SyntheticModel ofLoudInputs(QuantScheme scheme, long seed) {
+    return new SyntheticModel(scheme, seed, Inputs.MIXED, Outliers.COLUMNS);
+  }
+
   private enum Inputs {
     AS_THE_SCHEME_HAS,
     MIXED

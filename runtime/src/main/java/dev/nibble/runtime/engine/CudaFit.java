@@ -1,6 +1,5 @@
 package dev.nibble.runtime.engine;
 
-import dev.nibble.quantizer.format.ModelConfig;
 import dev.nibble.runtime.model.Device;
 import dev.nibble.runtime.model.DeviceException;
 import dev.nibble.runtime.model.Linear;
@@ -10,6 +9,12 @@ import java.util.Locale;
 
 /** What is asked of a model before an engine on a GPU is made for it. */
 final class CudaFit {
+  /**
+   * What the driver takes once a plan is made: the kernels' code and local memory, graphs, and what
+   * allocations are rounded up by. Its context is there by then, and not free.
+   */
+  static final long DRIVER_BYTES = 256L << 20;
+
   private CudaFit() {}
 
   /**
@@ -20,14 +25,6 @@ final class CudaFit {
    * @throws UnfitModelException naming the field
    */
   static void require(ModelWeights weights, Device asked) {
-    ModelConfig config = weights.config();
-    int headDim = config.headDim();
-    if (headDim > 128 || headDim % 16 != 0) {
-      throw new UnfitModelException(
-          asked,
-          "head_dim " + headDim,
-          "a GPU takes multiples of 16 up to 128; run it with --device cpu");
-    }
     weights.blocks().stream()
         .flatMap(WorkspaceShape::linearsOf)
         .forEach(linear -> require(linear, asked));
@@ -49,26 +46,28 @@ final class CudaFit {
   }
 
   /**
-   * Refuses a plan that the device has no room for.
+   * Refuses a plan that the device has no room for, beside what the driver takes.
    *
    * @param device of the engine
-   * @param needed bytes
+   * @param planned bytes
    * @param plan what they are for
    * @throws DeviceException saying what is needed and what is free
    */
-  static void requireMemory(dev.nibble.runtime.cuda.Device device, long needed, MemoryPlan plan) {
+  static void requireMemory(dev.nibble.runtime.cuda.Device device, long planned, MemoryPlan plan) {
+    long needed = Math.addExact(planned, DRIVER_BYTES);
     long freeBytes = device.memory().freeBytes();
     if (needed > freeBytes) {
       throw new DeviceException(
           Device.cuda(device.properties().ordinal()),
           String.format(
               Locale.ROOT,
-              "needs %.2f GiB (%.2f weights, %.2f cache, %.2f workspace), %.2f GiB are free;"
-                  + " use a smaller --context, fewer sequences or a scheme with KV4",
+              "needs %.2f GiB (%.2f weights, %.2f cache, %.2f workspace, %.2f driver),"
+                  + " %.2f GiB are free; use a smaller --context, fewer sequences or a scheme with KV4",
               gib(needed),
               gib(plan.weightBytes()),
               gib(plan.kvBytes()),
               gib(plan.workspaceBytes()),
+              gib(DRIVER_BYTES),
               gib(freeBytes)));
     }
   }

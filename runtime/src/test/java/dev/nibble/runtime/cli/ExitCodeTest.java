@@ -3,14 +3,18 @@ package dev.nibble.runtime.cli;
 import static org.junit.jupiter.api.Assertions.assertAll;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.quantizer.format.ModelFormatException;
 import dev.nibble.quantizer.method.FolderBusyException;
 import dev.nibble.quantizer.method.FolderExistsException;
+import dev.nibble.runtime.cuda.CudaException;
+import dev.nibble.runtime.cuda.FakeDevice;
 import dev.nibble.runtime.engine.NonFiniteLogitsException;
 import dev.nibble.runtime.model.Device;
 import dev.nibble.runtime.model.DeviceException;
+import dev.nibble.runtime.model.UnfitModelException;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -36,9 +40,11 @@ class ExitCodeTest {
         Arguments.of(new ModelFormatException(FILE, "header", "bad"), ExitCode.BAD_INPUT),
         Arguments.of(new UnfitInputException("no chat template"), ExitCode.BAD_INPUT),
         Arguments.of(new NonFiniteLogitsException(3), ExitCode.BAD_INPUT),
+        Arguments.of(new UnfitModelException(Device.cuda(0), "head", "no"), ExitCode.BAD_INPUT),
         Arguments.of(new NoSuchFileException("x"), ExitCode.NO_INPUT),
         Arguments.of(new FileNotFoundException("x"), ExitCode.NO_INPUT),
         Arguments.of(new DeviceException(Device.cuda(3), "absent"), ExitCode.UNAVAILABLE),
+        Arguments.of(failureOfTheDriver(), ExitCode.UNAVAILABLE),
         Arguments.of(new FolderBusyException(FILE), ExitCode.TRY_AGAIN),
         Arguments.of(new AccessDeniedException("x"), ExitCode.IO),
         Arguments.of(new IOException("x"), ExitCode.IO),
@@ -46,6 +52,14 @@ class ExitCodeTest {
         Arguments.of(new ClosedOutputException(new IOException()), ExitCode.CLOSED_OUTPUT),
         Arguments.of(new IllegalStateException("x"), ExitCode.INTERNAL),
         Arguments.of(new NullPointerException(), ExitCode.INTERNAL));
+  }
+
+  private static CudaException failureOfTheDriver() {
+    FakeDevice sound = FakeDevice.sound();
+    sound.open().close();
+    int call = sound.calls().indexOf("cuCtxSetCurrent");
+    return assertThrows(
+        CudaException.class, FakeDevice.failing(call, FakeDevice.ILLEGAL_ADDRESS)::open);
   }
 
   @ParameterizedTest

@@ -208,11 +208,25 @@ class CudaEngineTest {
         refusal
             .getMessage()
             .matches(
-                "device cuda:0: needs \\d+\\.\\d\\d GiB \\(.*\\), 0\\.00 GiB are free;"
+                "device cuda:0: needs 0\\.25 GiB \\(.* 0\\.25 driver\\), 0\\.00 GiB are free;"
                     + " use a smaller --context, .* KV4"),
         refusal.getMessage());
     assertFalse(device.calls().contains("cuMemAlloc"), () -> device.calls().toString());
     assertEquals(List.of(), device.live());
+  }
+
+  @Test
+  void whatTheDriverTakesMustBeFreeBesideThePlan() throws IOException {
+    long planned;
+    try (ModelWeights weights = ModelWeights.of(Checkpoint.open(folder.resolve(PACKED)))) {
+      planned = MemoryPlan.ofCuda(weights, OPTIONS).totalBytes();
+    }
+    FakeDevice device = FakeDevice.sound();
+    device.setFreeBytes(planned);
+    assertThrows(DeviceException.class, () -> engine(device, PACKED, OPTIONS));
+    FakeDevice larger = FakeDevice.sound();
+    larger.setFreeBytes(planned + CudaFit.DRIVER_BYTES);
+    engine(larger, PACKED, OPTIONS).close();
   }
 
   @Test
@@ -255,10 +269,16 @@ class CudaEngineTest {
   }
 
   @Test
-  void singleOutlierWeightsAreRefusedByName() throws IOException {
-    Path refused = folder.resolve("values");
-    new SyntheticModel(QuantScheme.parse("W4A16g32H8"), 1)
-        .writePacked(Files.createDirectory(refused));
+  void whatNoKernelIsForIsRefusedByName() throws IOException {
+    QuantScheme scheme = QuantScheme.parse("W4A8g32H8");
+    assertRefused(new SyntheticModel(scheme, 1), "q_proj.outlier_values: single outlier weights");
+    assertRefused(
+        SyntheticModel.ofLoudInputs(scheme, 1), "o_proj.outlier_threshold: outlier inputs found");
+  }
+
+  private static void assertRefused(SyntheticModel model, String why) throws IOException {
+    Path refused = Files.createTempDirectory(folder, "refused");
+    model.writePacked(refused);
     FakeDevice device = FakeDevice.sound();
     try (ModelWeights weights = ModelWeights.of(Checkpoint.open(refused))) {
       KernelCatalog kernels = new KernelCatalog(device.open(), "sm_90a", _ -> new byte[] {1});
@@ -266,8 +286,9 @@ class CudaEngineTest {
           assertThrows(
               UnfitModelException.class,
               () -> CudaEngine.create(weights, DeviceUpload::of, OPTIONS, kernels, Device.cuda(0)));
-      assertTrue(refusal.getMessage().contains(".outlier_values"), refusal.getMessage());
+      assertTrue(refusal.getMessage().contains(why), refusal.getMessage());
     }
+    assertFalse(device.calls().contains("cuMemAlloc"), () -> device.calls().toString());
     assertEquals(List.of(), device.live());
   }
 }
