@@ -84,7 +84,9 @@ class AttentionGpuTest {
     "ROTATED, 3, 1, 16, 0, 16",
     "NORMED, 4, 2, 80, 0, 16",
     "PLAIN, 4, 1, 96, 17, 16",
-    "PLAIN, 2, 2, 112, 0, 8"
+    "PLAIN, 2, 2, 112, 0, 8",
+    "ROTATED, 6, 2, 32, 9, 16",
+    "NORMED, 4, 2, 48, 0, 8"
   })
   void decode(
       HeadInputs.Kind kind, int heads, int kvHeads, int headDim, int window, int queryBits) {
@@ -222,7 +224,9 @@ class AttentionGpuTest {
     "2, 1, 16, 0",
     "4, 2, 80, 0",
     "2, 2, 96, 33",
-    "4, 4, 112, 0"
+    "4, 4, 112, 0",
+    "6, 2, 32, 9",
+    "4, 2, 48, 0"
   })
   void prefill(int heads, int kvHeads, int headDim, int window) {
     int[][] cuts =

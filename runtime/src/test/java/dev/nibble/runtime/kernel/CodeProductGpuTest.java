@@ -15,6 +15,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -33,6 +34,7 @@ class CodeProductGpuTest {
 
   private static GpuFixture gpu;
   private static LargeGemm gemm;
+  private static GemmEpilogues epilogues;
   private static SkinnyGemm skinny;
   private static InputTiler tiler;
   private static ActivationQuantizer quantizer;
@@ -41,6 +43,7 @@ class CodeProductGpuTest {
   static void open() {
     gpu = GpuFixture.open(CodeProductGpuTest.class);
     gemm = new LargeGemm(gpu.kernels());
+    epilogues = new GemmEpilogues(gpu, gemm, LIMIT);
     skinny = new SkinnyGemm(gpu.kernels());
     tiler = new InputTiler(gpu.kernels());
     quantizer = new ActivationQuantizer(gpu.kernels());
@@ -77,6 +80,17 @@ class CodeProductGpuTest {
             float[] expected = Arrays.copyOf(y, tokens * shape[0]);
             check(weights, codes, sums, kind, tokens, expected, what + ", " + kind);
           }
+        }
+        float[] ofCodes = weights.product(TestCodes.of(x, shape[1], groupColumns, rule).values());
+        for (InputTiler.Kind kind : kinds(weights)) {
+          String what = form + " A" + bits + " " + Arrays.toString(shape) + ", " + kind;
+          InputTiler.Tiled tiled = tiled(kind, codes, most);
+          epilogues.expect(weights, tiled, new LargeGemm.CodeScales(codes, sums), y, what);
+          // One scale a row needs the tokens' sums.
+          if (group != 0) {
+            epilogues.expect(weights, tiled, null, ofCodes, what + ", folded scales");
+          }
+          gpu.free(tiled.data());
         }
         gpu.free(codes.codes());
         gpu.free(input.data());
@@ -147,6 +161,8 @@ class CodeProductGpuTest {
           String what = form + " " + Arrays.toString(shape) + ", tokens " + tokens + ", " + kind;
           check(weights, codes, sums, kind, tokens, Arrays.copyOf(y, tokens * shape[0]), what);
         }
+        LargeGemm.CodeScales scales = new LargeGemm.CodeScales(codes, sums);
+        epilogues.expect(weights, tiled(kind, codes, most), scales, y, form + ", " + kind);
         gpu.free(codes.codes());
       }
       weights.free(gpu);
@@ -193,6 +209,64 @@ class CodeProductGpuTest {
     }
   }
 
+  /** The kernels are the same for all of these. */
+  @ParameterizedTest
+  @CsvSource({"W4A16, 6", "W2A16g32sym, 4", "W3A16g64, 6", "W6A16sym, 4", "W8A16g128, 8"})
+  void codesOfFewTokensAndBits(String form, int bits) {
+    Random random = GpuFixture.random();
+    int tokens = 19;
+    int columns = 129;
+    TestWeights weights = TestWeights.packed(gpu, random, form, 33, columns);
+    PackedLayout layout = weights.packed().layout();
+    int groupColumns = layout.groupSize() == 0 ? columns : layout.groupSize();
+    DeviceRange sums = gpu.floats(Arrays.copyOf(weights.rowSums(), layout.paddedRows()));
+    float[] x = GpuFixture.halfGaussian(random, tokens * columns);
+    for (Range range : new Range[] {Range.ASYMMETRIC, Range.SYMMETRIC}) {
+      boolean symmetric = range == Range.SYMMETRIC;
+      float[] y =
+          weights.product(
+              x, new QuantizedActivations(bits, symmetric, tokens, columns, groupColumns));
+      ActivationCodes codes = codes(x, columns, groupColumns, bits, range);
+      checkFew(weights, codes, sums, tokens, y, form + " A" + bits + " " + range);
+    }
+    weights.free(gpu);
+  }
+
+  private static ActivationCodes codes(
+      float[] x, int columns, int groupColumns, int bits, Range range) {
+    int tokens = x.length / columns;
+    ActivationCodes codes = TestCodes.room(gpu, tokens, columns, groupColumns);
+    CodeRule rule = TestCodes.Rule.of(GpuFixture.random(), bits, range, columns, 0).upload(gpu);
+    quantizer.quantize(gpu.stream(), gpu.halfRows(x, columns), tokens, rule, codes);
+    return codes;
+  }
+
+  /** Queries, keys, values or gate and up, with all that an epilogue may do. */
+  @ParameterizedTest
+  @EnumSource(Result.class)
+  void epiloguesOfFewTokens(Result result) {
+    Random random = GpuFixture.random();
+    int columns = 1000;
+    int[] rows = TestParts.rows(result);
+    int padded = TestParts.paddedRows(rows);
+    for (String form : List.of("W2A16g64", "W3A16", "W4A16g128sym", "W6A16g32", "W8A16sym")) {
+      TestWeights weights = TestWeights.packed(gpu, random, form, padded, columns);
+      int group = weights.packed().layout().groupSize();
+      int groupColumns = group == 0 ? columns : group;
+      DeviceRange sums = gpu.floats(weights.rowSums());
+      for (int tokens : gpu.isTraced() ? TRACED_FEW : FEW) {
+        float[] x = GpuFixture.halfGaussian(random, tokens * columns);
+        float[] y =
+            weights.product(x, new QuantizedActivations(8, false, tokens, columns, groupColumns));
+        TestParts parts = new TestParts(gpu, random, rows, y, result);
+        ActivationCodes codes = codes(x, columns, groupColumns, 8, Range.ASYMMETRIC);
+        multiplyFew(weights, codes, sums, tokens, parts.parts(), result);
+        parts.expect(LIMIT, form + " tokens " + tokens);
+      }
+      weights.free(gpu);
+    }
+  }
+
   private static void checkFew(
       TestWeights weights,
       ActivationCodes codes,
@@ -201,8 +275,20 @@ class CodeProductGpuTest {
       float[] expected,
       String what) {
     int rows = weights.rows();
-    int padded = weights.packed().layout().paddedRows();
     MatrixRows y = gpu.rows(Element.FLOAT, tokens, rows);
+    List<Part> parts = List.of(new Part(rows, null, null, y));
+    multiplyFew(weights, codes, sums, tokens, parts, Result.STORE_FLOAT);
+    gpu.expect(LIMIT, expected, Element.FLOAT, y, rows, what);
+  }
+
+  private static void multiplyFew(
+      TestWeights weights,
+      ActivationCodes codes,
+      @Nullable DeviceRange sums,
+      int tokens,
+      List<Part> parts,
+      Result result) {
+    int padded = weights.packed().layout().paddedRows();
     SkinnyGemm.Scratch scratch =
         new SkinnyGemm.Scratch(
             gpu.room(SkinnyGemm.chainBytes(tokens, padded)),
@@ -214,9 +300,8 @@ class CodeProductGpuTest {
         codes,
         sums,
         scratch,
-        List.of(new Part(rows, null, null, y)),
-        Result.STORE_FLOAT);
-    gpu.expect(LIMIT, expected, Element.FLOAT, y, rows, what);
+        parts,
+        result);
   }
 
   private static InputTiler.Tiled tiled(InputTiler.Kind kind, ActivationCodes codes, int tokens) {

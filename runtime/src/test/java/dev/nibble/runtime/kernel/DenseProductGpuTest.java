@@ -3,14 +3,11 @@ package dev.nibble.runtime.kernel;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 
 import dev.nibble.quantizer.format.DType;
-import dev.nibble.quantizer.format.PackedLayout;
-import dev.nibble.quantizer.tensor.ScalarOperations;
 import dev.nibble.runtime.cuda.DeviceRange;
 import dev.nibble.runtime.cuda.Element;
 import dev.nibble.runtime.kernel.PackedGemv.Part;
 import dev.nibble.runtime.kernel.PackedGemv.Result;
 import java.lang.foreign.ValueLayout;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
@@ -45,6 +42,7 @@ class DenseProductGpuTest {
   private static GpuFixture gpu;
   private static DenseGemv gemv;
   private static LargeGemm gemm;
+  private static GemmEpilogues products;
   private static InputTiler tiler;
 
   @BeforeAll
@@ -52,6 +50,7 @@ class DenseProductGpuTest {
     gpu = GpuFixture.open(DenseProductGpuTest.class);
     gemv = new DenseGemv(gpu.kernels());
     gemm = new LargeGemm(gpu.kernels());
+    products = new GemmEpilogues(gpu, gemm, LIMIT);
     tiler = new InputTiler(gpu.kernels());
   }
 
@@ -161,10 +160,9 @@ class DenseProductGpuTest {
       float[] y = weights.product(x);
       MatrixRows input = gpu.halfRows(x, columns);
       for (int tokens : gpu.isTraced() ? TRACED_MANY : MANY) {
-        MatrixRows out = gpu.rows(Element.FLOAT, tokens, rows);
-        multiply(weights, input, tokens, out);
         String what = dtype + " " + Arrays.toString(shape) + ", tokens " + tokens;
-        gpu.expect(LIMIT, Arrays.copyOf(y, tokens * rows), Element.FLOAT, out, rows, what);
+        float[] expected = Arrays.copyOf(y, tokens * rows);
+        products.expect(weights, tile(input, tokens, columns), null, expected, what);
       }
       weights.free(gpu);
     }
@@ -180,7 +178,8 @@ class DenseProductGpuTest {
     TestWeights weights = TestWeights.dense(gpu, random, dtype, rows, columns);
     float[] x = GpuFixture.halfGaussian(random, tokens * columns);
     MatrixRows y = gpu.rows(Element.FLOAT, tokens, rows);
-    multiply(weights, gpu.halfRows(x, columns), tokens, y);
+    InputTiler.Tiled tiled = tile(gpu.halfRows(x, columns), tokens, columns);
+    gemm.multiply(gpu.stream(), weights.device(), null, tiled, null, Epilogue.STORE_FLOAT, y);
     int checked = gpu.isTraced() ? 2 : tokens;
     float[] expected = weights.product(Arrays.copyOf(x, checked * columns));
     gpu.expect(LIMIT, expected, Element.FLOAT, y, rows, dtype + " of " + rows + " rows");
@@ -188,70 +187,40 @@ class DenseProductGpuTest {
     gpu.free(y.data());
   }
 
-  private static void multiply(TestWeights weights, MatrixRows x, int tokens, MatrixRows y) {
+  private static InputTiler.Tiled tile(MatrixRows x, int tokens, int columns) {
     InputTiler.Kind kind = InputTiler.Kind.HALVES;
-    int columns = weights.columns();
     InputTiler.Tiled tiled =
         new InputTiler.Tiled(
             kind, tokens, columns, gpu.room(InputTiler.bytes(kind, tokens, columns)));
     tiler.halves(gpu.stream(), x, tiled);
-    gemm.multiply(gpu.stream(), weights.device(), null, tiled, null, Epilogue.STORE_FLOAT, y);
+    return tiled;
   }
 
   @ParameterizedTest
   @EnumSource(Result.class)
   void epilogues(Result result) {
-    int[] rows = result == Result.SWIGLU_HALF ? new int[] {70, 70} : new int[] {70, 33, 64};
-    for (int tokens : few()) {
-      segments(rows, 1000, tokens, result);
-    }
     int half = WIDE / 2;
-    segments(
-        result == Result.SWIGLU_HALF ? new int[] {half, half} : new int[] {half, 33, half},
-        65,
-        33,
-        result);
+    boolean swiglu = result == Result.SWIGLU_HALF;
+    int[] wide = swiglu ? new int[] {half, half} : new int[] {half, 33, half};
+    for (DType dtype : new DType[] {DType.F16, DType.BF16}) {
+      for (int tokens : few()) {
+        segments(dtype, TestParts.rows(result), 1000, tokens, result);
+      }
+      if (dtype == DType.F16 || !gpu.isTraced()) {
+        segments(dtype, wide, 65, 33, result);
+      }
+    }
   }
 
-  private static void segments(int[] partRows, int columns, int tokens, Result result) {
+  private static void segments(DType dtype, int[] rows, int columns, int tokens, Result result) {
     Random random = GpuFixture.random();
-    int block = PackedLayout.ROW_BLOCK;
-    int padded = Arrays.stream(partRows).map(rows -> Math.ceilDiv(rows, block) * block).sum();
-    TestWeights weights = TestWeights.dense(gpu, random, DType.F16, padded, columns);
+    int padded = TestParts.paddedRows(rows);
+    TestWeights weights = TestWeights.dense(gpu, random, dtype, padded, columns);
     float[] x = GpuFixture.halfGaussian(random, tokens * columns);
-    float[] y = weights.product(x);
-    boolean halves = result != Result.STORE_FLOAT && result != Result.ADD_FLOAT;
-    Element element = halves ? Element.HALF : Element.FLOAT;
-    List<Part> parts = new ArrayList<>();
-    List<float[]> expected = new ArrayList<>();
-    int from = 0;
-    for (int rows : partRows) {
-      float[] bias = GpuFixture.gaussian(random, rows, 1);
-      float[] before = GpuFixture.gaussian(random, tokens * rows, 1);
-      float[] v = TestWeights.part(y, padded, tokens, from, rows);
-      for (int i = 0; i < v.length; i++) {
-        v[i] += bias[i % rows] + (result == Result.ADD_FLOAT ? before[i] : 0);
-      }
-      expected.add(v);
-      boolean adds = result == Result.ADD_FLOAT;
-      MatrixRows out = adds ? gpu.floatRows(before, rows) : gpu.rows(element, tokens, rows);
-      parts.add(new Part(rows, gpu.floats(bias), null, out));
-      from += Math.ceilDiv(rows, block) * block;
-    }
-    boolean swiglu = result == Result.SWIGLU_HALF;
-    try (ScalarOperations oracle = new ScalarOperations()) {
-      if (result == Result.RELU_HALF) {
-        expected.forEach(v -> oracle.relu(v, v.length));
-      } else if (swiglu) {
-        oracle.swiGlu(expected.get(0), expected.get(1), expected.get(0).length);
-      }
-    }
+    TestParts parts = new TestParts(gpu, random, rows, weights.product(x), result);
     MatrixRows input = gpu.halfRows(x, columns);
-    gemv.multiply(gpu.stream(), weights.dense(), input, null, tokens, parts, result);
-    for (int i = 0; i < (swiglu ? 1 : parts.size()); i++) {
-      String what = result + ", tokens " + tokens + ", part " + i;
-      gpu.expect(LIMIT, expected.get(i), element, parts.get(i).y(), partRows[i], what);
-    }
+    gemv.multiply(gpu.stream(), weights.dense(), input, null, tokens, parts.parts(), result);
+    parts.expect(LIMIT, dtype + " tokens " + tokens);
     weights.free(gpu);
   }
 }

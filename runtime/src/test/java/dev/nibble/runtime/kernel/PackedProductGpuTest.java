@@ -4,13 +4,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.quantizer.format.PackedLayout;
 import dev.nibble.quantizer.tensor.ScalarOperations;
-import dev.nibble.runtime.cuda.DeviceRange;
 import dev.nibble.runtime.cuda.Element;
 import dev.nibble.runtime.kernel.PackedGemv.Norm;
 import dev.nibble.runtime.kernel.PackedGemv.Part;
 import dev.nibble.runtime.kernel.PackedGemv.Result;
 import java.lang.foreign.ValueLayout;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
@@ -47,6 +45,7 @@ class PackedProductGpuTest {
   private static PackedGemv gemv;
   private static SkinnyGemm skinny;
   private static LargeGemm gemm;
+  private static GemmEpilogues epilogues;
   private static InputTiler tiler;
 
   @BeforeAll
@@ -55,6 +54,7 @@ class PackedProductGpuTest {
     gemv = new PackedGemv(gpu.kernels());
     skinny = new SkinnyGemm(gpu.kernels());
     gemm = new LargeGemm(gpu.kernels());
+    epilogues = new GemmEpilogues(gpu, gemm, LIMIT);
     tiler = new InputTiler(gpu.kernels());
   }
 
@@ -106,16 +106,11 @@ class PackedProductGpuTest {
       int rows = weights.rows();
       float[] x = GpuFixture.halfGaussian(random, MOST * shape[1]);
       float[] y = weights.product(x);
-      float[] bias = GpuFixture.gaussian(random, rows, 1);
-      DeviceRange deviceBias = gpu.floats(bias);
       MatrixRows input = gpu.halfRows(x, shape[1]);
       for (int tokens : gpu.isTraced() ? TRACED_MANY : MANY) {
         InputTiler.Tiled tiled = tile(input, tokens, shape[1]);
         String what = form + " " + Arrays.toString(shape) + ", tokens " + tokens;
-        float[] plain = Arrays.copyOf(y, tokens * rows);
-        check(weights, tiled, null, Epilogue.STORE_FLOAT, plain, rows, what);
-        check(weights, tiled, deviceBias, Epilogue.STORE_HALF, plus(plain, bias), rows, what);
-        check(weights, tiled, deviceBias, Epilogue.ADD_FLOAT, plus(plain, bias), rows, what);
+        epilogues.expect(weights, tiled, null, Arrays.copyOf(y, tokens * rows), what);
         gpu.free(tiled.data());
       }
       weights.free(gpu);
@@ -159,53 +154,24 @@ class PackedProductGpuTest {
     return tiled;
   }
 
-  private static void check(
-      TestWeights weights,
-      InputTiler.Tiled x,
-      @Nullable DeviceRange bias,
-      Epilogue epilogue,
-      float[] expected,
-      int rows,
-      String what) {
-    boolean adds = epilogue == Epilogue.ADD_FLOAT;
-    Element element = epilogue == Epilogue.STORE_HALF ? Element.HALF : Element.FLOAT;
-    float[] before = GpuFixture.gaussian(random(), expected.length, 1);
-    MatrixRows y =
-        adds ? gpu.floatRows(before, rows) : gpu.rows(element, expected.length / rows, rows);
-    gemm.multiply(gpu.stream(), weights.device(), bias, x, null, epilogue, y);
-    gpu.expect(
-        LIMIT, adds ? plus(expected, before) : expected, element, y, rows, what + " " + epilogue);
-    gpu.free(y.data());
-  }
-
-  /** Adds a row to each, or as many values. */
-  private static float[] plus(float[] y, float[] addend) {
-    float[] sum = y.clone();
-    for (int i = 0; i < sum.length; i++) {
-      sum[i] += addend[i % addend.length];
-    }
-    return sum;
-  }
-
   /** Queries, keys, values or gate and up, with all that an epilogue and a norm may do. */
   @ParameterizedTest
   @EnumSource(Result.class)
   void epilogues(Result result) {
-    int[] rows = result == Result.SWIGLU_HALF ? new int[] {70, 70} : new int[] {70, 33, 64};
     for (String form : List.of("W2A16g64", "W3A16", "W4A16g128sym", "W6A16g32", "W8A16g128")) {
       for (int tokens : gpu.isTraced() ? TRACED_EPILOGUES : FEW) {
         for (boolean normed : new boolean[] {false, true}) {
-          segments(form, rows, 1000, tokens, normed, result);
+          segments(form, 1000, tokens, normed, result);
         }
       }
     }
   }
 
   private static void segments(
-      String form, int[] partRows, int columns, int tokens, boolean normed, Result result) {
+      String form, int columns, int tokens, boolean normed, Result result) {
     Random random = random();
-    int block = PackedLayout.ROW_BLOCK;
-    int padded = Arrays.stream(partRows).map(rows -> Math.ceilDiv(rows, block) * block).sum();
+    int[] rows = TestParts.rows(result);
+    int padded = TestParts.paddedRows(rows);
     TestWeights weights = TestWeights.packed(gpu, random, form, padded, columns);
     float[] x = GpuFixture.halfGaussian(random, tokens * columns);
     float[] read = x;
@@ -216,42 +182,10 @@ class PackedProductGpuTest {
       read = normed(x, columns, weight, order);
       norm = new Norm(gpu.floats(weight), gpu.shorts(order), EPSILON);
     }
-    float[] y = weights.product(read);
-    boolean swiglu = result == Result.SWIGLU_HALF;
-    boolean halves = result != Result.STORE_FLOAT && result != Result.ADD_FLOAT;
-    Element element = halves ? Element.HALF : Element.FLOAT;
-    List<Part> parts = new ArrayList<>();
-    List<float[]> expected = new ArrayList<>();
-    int from = 0;
-    for (int rows : partRows) {
-      float[] bias = GpuFixture.gaussian(random, rows, 1);
-      float[] addend = GpuFixture.gaussian(random, tokens * rows, 1);
-      float[] before = GpuFixture.gaussian(random, tokens * rows, 1);
-      float[] v = plus(plus(TestWeights.part(y, padded, tokens, from, rows), bias), addend);
-      expected.add(result == Result.ADD_FLOAT ? plus(v, before) : v);
-      parts.add(
-          new Part(
-              rows,
-              gpu.floats(bias),
-              gpu.floatRows(addend, rows),
-              result == Result.ADD_FLOAT
-                  ? gpu.floatRows(before, rows)
-                  : gpu.rows(element, tokens, rows)));
-      from += Math.ceilDiv(rows, block) * block;
-    }
-    try (ScalarOperations oracle = new ScalarOperations()) {
-      if (result == Result.RELU_HALF) {
-        expected.forEach(v -> oracle.relu(v, v.length));
-      } else if (swiglu) {
-        oracle.swiGlu(expected.get(0), expected.get(1), expected.get(0).length);
-      }
-    }
+    TestParts parts = new TestParts(gpu, random, rows, weights.product(read), result);
     MatrixRows input = normed ? gpu.floatRows(x, columns) : gpu.halfRows(x, columns);
-    multiply(weights.packed(), input, norm, tokens, parts, result);
-    for (int i = 0; i < (swiglu ? 1 : parts.size()); i++) {
-      String what = form + " tokens " + tokens + (normed ? " normed, part " : ", part ") + i;
-      gpu.expect(LIMIT, expected.get(i), element, parts.get(i).y(), partRows[i], what);
-    }
+    multiply(weights.packed(), input, norm, tokens, parts.parts(), result);
+    parts.expect(LIMIT, form + " tokens " + tokens + (normed ? " normed" : ""));
     weights.free(gpu);
   }
 
