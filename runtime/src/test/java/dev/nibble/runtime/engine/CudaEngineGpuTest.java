@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.nibble.quantizer.format.QuantScheme;
 import dev.nibble.quantizer.method.FolderQuantizer;
 import dev.nibble.quantizer.method.FolderQuantizer.Existing;
@@ -27,6 +28,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Map;
+import java.util.Random;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -65,15 +68,62 @@ class CudaEngineGpuTest {
   @ParameterizedTest
   @ValueSource(strings = {"llama3", "qwen3", "opt"})
   void tinyModels(String name) throws IOException {
-    Path model = TestModels.resource("tiny/" + name);
+    checkTiny(TestModels.resource("tiny/" + name));
+  }
+
+  @Tag("acceptance")
+  @ParameterizedTest
+  @ValueSource(strings = {"llama2", "mistral", "qwen2"})
+  void otherTinyModels(String name) throws IOException {
+    checkTiny(TestModels.fixture("models/tiny/" + name));
+  }
+
+  private static void checkTiny(Path model) throws IOException {
     JsonNode answers = TestModels.json(model.resolve("golden.json"));
     int[] ids = TestModels.ints(answers.get("ids"));
+    int[] greedy = TestModels.ints(answers.get("greedy"));
     try (Engine engine = gpu(model, ModelOptions.DEFAULT)) {
       double error =
           error(
               NpyArray.read(model.resolve("logits.npy")).values(), TestModels.logits(engine, ids));
-      assertTrue(error <= GOLDEN_ERROR, () -> name + ": error " + error);
+      assertTrue(error <= GOLDEN_ERROR, () -> model + ": error " + error);
+      int[] found = TestModels.generate(engine, SamplingParameters.GREEDY, ids, greedy.length);
+      int differs = Arrays.mismatch(greedy, found);
+      if (differs >= 0) {
+        int[] text = Arrays.copyOf(ids, ids.length + differs);
+        System.arraycopy(greedy, 0, text, ids.length, differs);
+        float[] logits = TestModels.logits(engine, text);
+        int last = (text.length - 1) * engine.vocabSize();
+        float gap = Math.abs(logits[last + greedy[differs]] - logits[last + found[differs]]);
+        assertTrue(gap <= CLEAR_GAP, () -> model + ": token " + differs + " differs by " + gap);
+      }
     }
+  }
+
+  /** Of one layer, the other sees all. */
+  @Test
+  void aSlidingWindowIsTheCpus() throws IOException {
+    Path model = copyOfQwen();
+    Path config = model.resolve("config.json");
+    ObjectNode fields = (ObjectNode) TestModels.json(config);
+    fields.put("use_sliding_window", true).put("sliding_window", 8).put("max_window_layers", 0);
+    fields.putArray("layer_types").add("sliding_attention").add("full_attention");
+    new ObjectMapper().writeValue(config.toFile(), fields);
+    try (Engine cpu = TestModels.cpu(model, ModelOptions.DEFAULT);
+        Engine engine = gpu(model, ModelOptions.DEFAULT)) {
+      int[] tokens = new Random(SEED).ints(97, 0, cpu.vocabSize()).toArray();
+      double error = error(TestModels.logits(cpu, tokens), TestModels.logits(engine, tokens));
+      assertTrue(error <= GOLDEN_ERROR, () -> "error " + error + ", -Dtests.seed=" + SEED);
+      assertStepsAgree(engine, tokens, CLEAR_GAP, "a window of 8, -Dtests.seed=" + SEED);
+    }
+  }
+
+  private Path copyOfQwen() throws IOException {
+    Path copy = Files.createDirectory(folder.resolve("qwen3"));
+    for (String file : new String[] {"config.json", "model.safetensors"}) {
+      Files.copy(TestModels.resource("tiny/qwen3").resolve(file), copy.resolve(file));
+    }
+    return copy;
   }
 
   @Test
@@ -419,10 +469,7 @@ class CudaEngineGpuTest {
   @Test
   void aSequenceWithoutNumbersLeavesOthersAlone() throws IOException {
     int bad = 7;
-    Path model = Files.createDirectory(folder.resolve("bad"));
-    for (String file : new String[] {"config.json", "model.safetensors"}) {
-      Files.copy(TestModels.resource("tiny/qwen3").resolve(file), model.resolve(file));
-    }
+    Path model = copyOfQwen();
     spoilEmbedding(model.resolve("model.safetensors"), bad);
     try (Engine engine = gpu(model, new ModelOptions(64, 3, 0))) {
       int[] prompt = {1, 2, 3};
