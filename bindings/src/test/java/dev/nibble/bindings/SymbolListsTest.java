@@ -15,6 +15,8 @@ import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The committed output is what the committed lists ask for, no less and no more. */
 class SymbolListsTest {
@@ -42,31 +44,25 @@ class SymbolListsTest {
         .collect(Collectors.toCollection(TreeSet::new));
   }
 
-  @Test
-  void functions() throws IOException {
+  @ParameterizedTest
+  @ValueSource(strings = {"cuda", "nvml", "cublaslt"})
+  void libraries(String name) throws IOException {
+    Path output = GENERATED.resolve(name);
     assertEquals(
-        listed("cuda.txt", "function"),
-        found(CUDA.resolve("cuda_h.java"), "public static \\w+ (cu\\w+)\\("));
-  }
-
-  @Test
-  void constants() throws IOException {
+        listed(name + ".txt", "function"),
+        found(output.resolve(name + "_h.java"), "public static \\w+ ((?:cu|nvml)\\w+)\\("));
     assertEquals(
-        listed("cuda_constants.txt", "constant"),
-        found(CUDA.resolve("cuda_constants.java"), "public static int (CU\\w+)\\(\\)"));
-  }
-
-  @Test
-  void structs() throws IOException {
-    Set<String> classes;
-    try (Stream<Path> files = Files.list(CUDA)) {
-      classes =
+        listed(name + "_constants.txt", "constant"),
+        found(output.resolve(name + "_constants.java"), "public static int ([A-Z]\\w+)\\(\\)"));
+    Set<String> structs;
+    try (Stream<Path> files = Files.list(output)) {
+      structs =
           files
               .map(file -> file.getFileName().toString().replace(".java", ""))
-              .filter(name -> name.startsWith("CU"))
+              .filter(file -> !file.startsWith(name + "_"))
               .collect(Collectors.toCollection(TreeSet::new));
     }
-    assertEquals(listed("cuda.txt", "struct|union|typedef"), classes);
+    assertEquals(listed(name + ".txt", "struct|union|typedef"), structs);
   }
 
   /** What a kernel's header says now is what the output was made from. */

@@ -32,15 +32,6 @@ public class cublaslt_constants extends cublaslt_constants$shared {
     public static int CUDA_R_16F() {
         return CUDA_R_16F;
     }
-    private static final int CUDA_R_16BF = (int)14L;
-    /**
-     * {@snippet lang=c :
-     * enum cudaDataType_t.CUDA_R_16BF = 14
-     * }
-     */
-    public static int CUDA_R_16BF() {
-        return CUDA_R_16BF;
-    }
     private static final int CUDA_R_32F = (int)0L;
     /**
      * {@snippet lang=c :
@@ -59,15 +50,6 @@ public class cublaslt_constants extends cublaslt_constants$shared {
     public static int CUDA_R_8I() {
         return CUDA_R_8I;
     }
-    private static final int CUDA_R_32I = (int)10L;
-    /**
-     * {@snippet lang=c :
-     * enum cudaDataType_t.CUDA_R_32I = 10
-     * }
-     */
-    public static int CUDA_R_32I() {
-        return CUDA_R_32I;
-    }
     private static final int CUBLAS_STATUS_SUCCESS = (int)0L;
     /**
      * {@snippet lang=c :
@@ -76,15 +58,6 @@ public class cublaslt_constants extends cublaslt_constants$shared {
      */
     public static int CUBLAS_STATUS_SUCCESS() {
         return CUBLAS_STATUS_SUCCESS;
-    }
-    private static final int CUBLAS_OP_N = (int)0L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.CUBLAS_OP_N = 0
-     * }
-     */
-    public static int CUBLAS_OP_N() {
-        return CUBLAS_OP_N;
     }
     private static final int CUBLAS_OP_T = (int)1L;
     /**
@@ -121,15 +94,6 @@ public class cublaslt_constants extends cublaslt_constants$shared {
      */
     public static int CUBLASLT_MATMUL_DESC_TRANSA() {
         return CUBLASLT_MATMUL_DESC_TRANSA;
-    }
-    private static final int CUBLASLT_MATMUL_DESC_TRANSB = (int)4L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.CUBLASLT_MATMUL_DESC_TRANSB = 4
-     * }
-     */
-    public static int CUBLASLT_MATMUL_DESC_TRANSB() {
-        return CUBLASLT_MATMUL_DESC_TRANSB;
     }
     private static final int CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES = (int)1L;
     /**

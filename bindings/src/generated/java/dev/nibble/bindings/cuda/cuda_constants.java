@@ -41,69 +41,6 @@ public class cuda_constants extends cuda_constants$shared {
     public static int CU_MEMHOSTALLOC_PORTABLE() {
         return CU_MEMHOSTALLOC_PORTABLE;
     }
-    private static final int CU_MEMHOSTALLOC_DEVICEMAP = (int)2L;
-    /**
-     * {@snippet lang=c :
-     * #define CU_MEMHOSTALLOC_DEVICEMAP 2
-     * }
-     */
-    public static int CU_MEMHOSTALLOC_DEVICEMAP() {
-        return CU_MEMHOSTALLOC_DEVICEMAP;
-    }
-    private static final int CU_MEMHOSTALLOC_WRITECOMBINED = (int)4L;
-    /**
-     * {@snippet lang=c :
-     * #define CU_MEMHOSTALLOC_WRITECOMBINED 4
-     * }
-     */
-    public static int CU_MEMHOSTALLOC_WRITECOMBINED() {
-        return CU_MEMHOSTALLOC_WRITECOMBINED;
-    }
-    private static final int CU_CTX_SCHED_AUTO = (int)0L;
-    /**
-     * {@snippet lang=c :
-     * enum CUctx_flags_enum.CU_CTX_SCHED_AUTO = 0
-     * }
-     */
-    public static int CU_CTX_SCHED_AUTO() {
-        return CU_CTX_SCHED_AUTO;
-    }
-    private static final int CU_CTX_SCHED_SPIN = (int)1L;
-    /**
-     * {@snippet lang=c :
-     * enum CUctx_flags_enum.CU_CTX_SCHED_SPIN = 1
-     * }
-     */
-    public static int CU_CTX_SCHED_SPIN() {
-        return CU_CTX_SCHED_SPIN;
-    }
-    private static final int CU_CTX_SCHED_YIELD = (int)2L;
-    /**
-     * {@snippet lang=c :
-     * enum CUctx_flags_enum.CU_CTX_SCHED_YIELD = 2
-     * }
-     */
-    public static int CU_CTX_SCHED_YIELD() {
-        return CU_CTX_SCHED_YIELD;
-    }
-    private static final int CU_CTX_SCHED_BLOCKING_SYNC = (int)4L;
-    /**
-     * {@snippet lang=c :
-     * enum CUctx_flags_enum.CU_CTX_SCHED_BLOCKING_SYNC = 4
-     * }
-     */
-    public static int CU_CTX_SCHED_BLOCKING_SYNC() {
-        return CU_CTX_SCHED_BLOCKING_SYNC;
-    }
-    private static final int CU_STREAM_DEFAULT = (int)0L;
-    /**
-     * {@snippet lang=c :
-     * enum CUstream_flags_enum.CU_STREAM_DEFAULT = 0
-     * }
-     */
-    public static int CU_STREAM_DEFAULT() {
-        return CU_STREAM_DEFAULT;
-    }
     private static final int CU_STREAM_NON_BLOCKING = (int)1L;
     /**
      * {@snippet lang=c :
@@ -122,15 +59,6 @@ public class cuda_constants extends cuda_constants$shared {
     public static int CU_EVENT_DEFAULT() {
         return CU_EVENT_DEFAULT;
     }
-    private static final int CU_EVENT_BLOCKING_SYNC = (int)1L;
-    /**
-     * {@snippet lang=c :
-     * enum CUevent_flags_enum.CU_EVENT_BLOCKING_SYNC = 1
-     * }
-     */
-    public static int CU_EVENT_BLOCKING_SYNC() {
-        return CU_EVENT_BLOCKING_SYNC;
-    }
     private static final int CU_EVENT_DISABLE_TIMING = (int)2L;
     /**
      * {@snippet lang=c :
@@ -139,15 +67,6 @@ public class cuda_constants extends cuda_constants$shared {
      */
     public static int CU_EVENT_DISABLE_TIMING() {
         return CU_EVENT_DISABLE_TIMING;
-    }
-    private static final int CU_DEVICE_ATTRIBUTE_CLOCK_RATE = (int)13L;
-    /**
-     * {@snippet lang=c :
-     * enum CUdevice_attribute_enum.CU_DEVICE_ATTRIBUTE_CLOCK_RATE = 13
-     * }
-     */
-    public static int CU_DEVICE_ATTRIBUTE_CLOCK_RATE() {
-        return CU_DEVICE_ATTRIBUTE_CLOCK_RATE;
     }
     private static final int CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = (int)16L;
     /**
@@ -158,33 +77,6 @@ public class cuda_constants extends cuda_constants$shared {
     public static int CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT() {
         return CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
     }
-    private static final int CU_DEVICE_ATTRIBUTE_COMPUTE_MODE = (int)20L;
-    /**
-     * {@snippet lang=c :
-     * enum CUdevice_attribute_enum.CU_DEVICE_ATTRIBUTE_COMPUTE_MODE = 20
-     * }
-     */
-    public static int CU_DEVICE_ATTRIBUTE_COMPUTE_MODE() {
-        return CU_DEVICE_ATTRIBUTE_COMPUTE_MODE;
-    }
-    private static final int CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE = (int)36L;
-    /**
-     * {@snippet lang=c :
-     * enum CUdevice_attribute_enum.CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE = 36
-     * }
-     */
-    public static int CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE() {
-        return CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE;
-    }
-    private static final int CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH = (int)37L;
-    /**
-     * {@snippet lang=c :
-     * enum CUdevice_attribute_enum.CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH = 37
-     * }
-     */
-    public static int CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH() {
-        return CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH;
-    }
     private static final int CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE = (int)38L;
     /**
      * {@snippet lang=c :
@@ -193,15 +85,6 @@ public class cuda_constants extends cuda_constants$shared {
      */
     public static int CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE() {
         return CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE;
-    }
-    private static final int CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR = (int)39L;
-    /**
-     * {@snippet lang=c :
-     * enum CUdevice_attribute_enum.CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR = 39
-     * }
-     */
-    public static int CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR() {
-        return CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR;
     }
     private static final int CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = (int)75L;
     /**
@@ -221,15 +104,6 @@ public class cuda_constants extends cuda_constants$shared {
     public static int CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR() {
         return CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR;
     }
-    private static final int CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR = (int)81L;
-    /**
-     * {@snippet lang=c :
-     * enum CUdevice_attribute_enum.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR = 81
-     * }
-     */
-    public static int CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR() {
-        return CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR;
-    }
     private static final int CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN = (int)97L;
     /**
      * {@snippet lang=c :
@@ -239,51 +113,6 @@ public class cuda_constants extends cuda_constants$shared {
     public static int CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN() {
         return CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
     }
-    private static final int CU_DEVICE_ATTRIBUTE_MAX_PERSISTING_L2_CACHE_SIZE = (int)108L;
-    /**
-     * {@snippet lang=c :
-     * enum CUdevice_attribute_enum.CU_DEVICE_ATTRIBUTE_MAX_PERSISTING_L2_CACHE_SIZE = 108
-     * }
-     */
-    public static int CU_DEVICE_ATTRIBUTE_MAX_PERSISTING_L2_CACHE_SIZE() {
-        return CU_DEVICE_ATTRIBUTE_MAX_PERSISTING_L2_CACHE_SIZE;
-    }
-    private static final int CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK = (int)0L;
-    /**
-     * {@snippet lang=c :
-     * enum CUfunction_attribute_enum.CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK = 0
-     * }
-     */
-    public static int CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK() {
-        return CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK;
-    }
-    private static final int CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES = (int)1L;
-    /**
-     * {@snippet lang=c :
-     * enum CUfunction_attribute_enum.CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES = 1
-     * }
-     */
-    public static int CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES() {
-        return CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES;
-    }
-    private static final int CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES = (int)2L;
-    /**
-     * {@snippet lang=c :
-     * enum CUfunction_attribute_enum.CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES = 2
-     * }
-     */
-    public static int CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES() {
-        return CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES;
-    }
-    private static final int CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES = (int)3L;
-    /**
-     * {@snippet lang=c :
-     * enum CUfunction_attribute_enum.CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES = 3
-     * }
-     */
-    public static int CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES() {
-        return CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES;
-    }
     private static final int CU_FUNC_ATTRIBUTE_NUM_REGS = (int)4L;
     /**
      * {@snippet lang=c :
@@ -292,24 +121,6 @@ public class cuda_constants extends cuda_constants$shared {
      */
     public static int CU_FUNC_ATTRIBUTE_NUM_REGS() {
         return CU_FUNC_ATTRIBUTE_NUM_REGS;
-    }
-    private static final int CU_FUNC_ATTRIBUTE_PTX_VERSION = (int)5L;
-    /**
-     * {@snippet lang=c :
-     * enum CUfunction_attribute_enum.CU_FUNC_ATTRIBUTE_PTX_VERSION = 5
-     * }
-     */
-    public static int CU_FUNC_ATTRIBUTE_PTX_VERSION() {
-        return CU_FUNC_ATTRIBUTE_PTX_VERSION;
-    }
-    private static final int CU_FUNC_ATTRIBUTE_BINARY_VERSION = (int)6L;
-    /**
-     * {@snippet lang=c :
-     * enum CUfunction_attribute_enum.CU_FUNC_ATTRIBUTE_BINARY_VERSION = 6
-     * }
-     */
-    public static int CU_FUNC_ATTRIBUTE_BINARY_VERSION() {
-        return CU_FUNC_ATTRIBUTE_BINARY_VERSION;
     }
     private static final int CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = (int)8L;
     /**
@@ -329,69 +140,6 @@ public class cuda_constants extends cuda_constants$shared {
     public static int CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT() {
         return CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT;
     }
-    private static final int CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED = (int)14L;
-    /**
-     * {@snippet lang=c :
-     * enum CUfunction_attribute_enum.CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED = 14
-     * }
-     */
-    public static int CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED() {
-        return CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED;
-    }
-    private static final int CU_JIT_INFO_LOG_BUFFER = (int)3L;
-    /**
-     * {@snippet lang=c :
-     * enum CUjit_option_enum.CU_JIT_INFO_LOG_BUFFER = 3
-     * }
-     */
-    public static int CU_JIT_INFO_LOG_BUFFER() {
-        return CU_JIT_INFO_LOG_BUFFER;
-    }
-    private static final int CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES = (int)4L;
-    /**
-     * {@snippet lang=c :
-     * enum CUjit_option_enum.CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES = 4
-     * }
-     */
-    public static int CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES() {
-        return CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES;
-    }
-    private static final int CU_JIT_ERROR_LOG_BUFFER = (int)5L;
-    /**
-     * {@snippet lang=c :
-     * enum CUjit_option_enum.CU_JIT_ERROR_LOG_BUFFER = 5
-     * }
-     */
-    public static int CU_JIT_ERROR_LOG_BUFFER() {
-        return CU_JIT_ERROR_LOG_BUFFER;
-    }
-    private static final int CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES = (int)6L;
-    /**
-     * {@snippet lang=c :
-     * enum CUjit_option_enum.CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES = 6
-     * }
-     */
-    public static int CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES() {
-        return CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES;
-    }
-    private static final int CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW = (int)1L;
-    /**
-     * {@snippet lang=c :
-     * enum CUlaunchAttributeID_enum.CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW = 1
-     * }
-     */
-    public static int CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW() {
-        return CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW;
-    }
-    private static final int CU_LAUNCH_ATTRIBUTE_COOPERATIVE = (int)2L;
-    /**
-     * {@snippet lang=c :
-     * enum CUlaunchAttributeID_enum.CU_LAUNCH_ATTRIBUTE_COOPERATIVE = 2
-     * }
-     */
-    public static int CU_LAUNCH_ATTRIBUTE_COOPERATIVE() {
-        return CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
-    }
     private static final int CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION = (int)4L;
     /**
      * {@snippet lang=c :
@@ -410,24 +158,6 @@ public class cuda_constants extends cuda_constants$shared {
     public static int CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION() {
         return CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
     }
-    private static final int CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT = (int)7L;
-    /**
-     * {@snippet lang=c :
-     * enum CUlaunchAttributeID_enum.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT = 7
-     * }
-     */
-    public static int CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT() {
-        return CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT;
-    }
-    private static final int CU_LAUNCH_ATTRIBUTE_PRIORITY = (int)8L;
-    /**
-     * {@snippet lang=c :
-     * enum CUlaunchAttributeID_enum.CU_LAUNCH_ATTRIBUTE_PRIORITY = 8
-     * }
-     */
-    public static int CU_LAUNCH_ATTRIBUTE_PRIORITY() {
-        return CU_LAUNCH_ATTRIBUTE_PRIORITY;
-    }
     private static final int CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT = (int)14L;
     /**
      * {@snippet lang=c :
@@ -436,33 +166,6 @@ public class cuda_constants extends cuda_constants$shared {
      */
     public static int CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT() {
         return CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT;
-    }
-    private static final int CU_STREAM_CAPTURE_STATUS_NONE = (int)0L;
-    /**
-     * {@snippet lang=c :
-     * enum CUstreamCaptureStatus_enum.CU_STREAM_CAPTURE_STATUS_NONE = 0
-     * }
-     */
-    public static int CU_STREAM_CAPTURE_STATUS_NONE() {
-        return CU_STREAM_CAPTURE_STATUS_NONE;
-    }
-    private static final int CU_STREAM_CAPTURE_STATUS_ACTIVE = (int)1L;
-    /**
-     * {@snippet lang=c :
-     * enum CUstreamCaptureStatus_enum.CU_STREAM_CAPTURE_STATUS_ACTIVE = 1
-     * }
-     */
-    public static int CU_STREAM_CAPTURE_STATUS_ACTIVE() {
-        return CU_STREAM_CAPTURE_STATUS_ACTIVE;
-    }
-    private static final int CU_STREAM_CAPTURE_STATUS_INVALIDATED = (int)2L;
-    /**
-     * {@snippet lang=c :
-     * enum CUstreamCaptureStatus_enum.CU_STREAM_CAPTURE_STATUS_INVALIDATED = 2
-     * }
-     */
-    public static int CU_STREAM_CAPTURE_STATUS_INVALIDATED() {
-        return CU_STREAM_CAPTURE_STATUS_INVALIDATED;
     }
     private static final int CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = (int)1L;
     /**

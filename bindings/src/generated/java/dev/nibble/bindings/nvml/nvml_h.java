@@ -385,68 +385,6 @@ public class nvml_h extends nvml_h$shared {
         }
     }
 
-    private static class nvmlDeviceGetMaxClockInfo {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            nvml_h.C_INT,
-            nvml_h.C_POINTER,
-            nvml_h.C_INT,
-            nvml_h.C_POINTER
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("nvmlDeviceGetMaxClockInfo");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * nvmlReturn_t nvmlDeviceGetMaxClockInfo(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
-     * }
-     */
-    public static FunctionDescriptor nvmlDeviceGetMaxClockInfo$descriptor() {
-        return nvmlDeviceGetMaxClockInfo.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * nvmlReturn_t nvmlDeviceGetMaxClockInfo(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
-     * }
-     */
-    public static MethodHandle nvmlDeviceGetMaxClockInfo$handle() {
-        return nvmlDeviceGetMaxClockInfo.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * nvmlReturn_t nvmlDeviceGetMaxClockInfo(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
-     * }
-     */
-    public static MemorySegment nvmlDeviceGetMaxClockInfo$address() {
-        return nvmlDeviceGetMaxClockInfo.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * nvmlReturn_t nvmlDeviceGetMaxClockInfo(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
-     * }
-     */
-    public static int nvmlDeviceGetMaxClockInfo(MemorySegment device, int type, MemorySegment clock) {
-        var mh$ = nvmlDeviceGetMaxClockInfo.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("nvmlDeviceGetMaxClockInfo", device, type, clock);
-            }
-            return (int)mh$.invokeExact(device, type, clock);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
     private static class nvmlDeviceGetTemperature {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             nvml_h.C_INT,

@@ -31,15 +31,18 @@ public final class CublasLt implements AutoCloseable {
     workspace = device.allocate(WORKSPACE_BYTES);
   }
 
+  /** Asked of the system once. */
+  private static final class Probe {
+    static final boolean FOUND = NativeDriver.canLoad(LIBRARY);
+  }
+
   /**
-   * Looks for the library.
+   * Tells whether the library is here.
    *
    * @return its version, such as 130100, empty if it cannot be loaded
    */
   public static Optional<Long> version() {
-    return NativeDriver.canLoad(LIBRARY)
-        ? Optional.of(cublaslt_h.cublasLtGetVersion())
-        : Optional.empty();
+    return Probe.FOUND ? Optional.of(cublaslt_h.cublasLtGetVersion()) : Optional.empty();
   }
 
   /**

@@ -14,13 +14,18 @@ final class NativeDriver implements CudaDriver {
 
   private NativeDriver() {}
 
+  /** Asked of the system once, when a driver is first looked for. */
+  private static final class Probe {
+    static final boolean FOUND = canLoad(LIBRARY);
+  }
+
   /**
-   * Looks for the driver's library.
+   * Tells whether the driver's library is here.
    *
    * @return the driver, empty if the library cannot be loaded
    */
   static Optional<CudaDriver> find() {
-    return canLoad(LIBRARY) ? Optional.of(new NativeDriver()) : Optional.empty();
+    return Probe.FOUND ? Optional.of(new NativeDriver()) : Optional.empty();
   }
 
   @SuppressWarnings("restricted")

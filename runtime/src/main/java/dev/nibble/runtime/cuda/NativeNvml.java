@@ -10,9 +10,14 @@ final class NativeNvml implements Nvml {
 
   private NativeNvml() {}
 
-  /** Looks for the library; empty if it cannot be loaded. */
+  /** Asked of the system once. */
+  private static final class Probe {
+    static final boolean FOUND = NativeDriver.canLoad(LIBRARY);
+  }
+
+  /** The library; empty if it cannot be loaded. */
   static Optional<Nvml> find() {
-    return NativeDriver.canLoad(LIBRARY) ? Optional.of(new NativeNvml()) : Optional.empty();
+    return Probe.FOUND ? Optional.of(new NativeNvml()) : Optional.empty();
   }
 
   @Override

@@ -2,6 +2,9 @@ package dev.nibble.runtime.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import dev.nibble.bindings.cublaslt.cublasLtMatmulAlgo_t;
+import dev.nibble.bindings.cublaslt.cublasLtMatmulHeuristicResult_t;
+import dev.nibble.bindings.cuda.CUDA_KERNEL_NODE_PARAMS_v2;
 import dev.nibble.bindings.cuda.CUlaunchAttribute;
 import dev.nibble.bindings.cuda.CUlaunchConfig;
 import dev.nibble.bindings.cuda.CUuuid;
@@ -44,6 +47,7 @@ import dev.nibble.bindings.kernels.skinny_args;
 import dev.nibble.bindings.kernels.skinny_h;
 import dev.nibble.bindings.kernels.x_split_args;
 import dev.nibble.bindings.kernels.x_split_h;
+import dev.nibble.bindings.nvml.nvmlMemory_t;
 import org.junit.jupiter.api.Test;
 
 /** Sizes and offsets as the CUDA compiler prints them, x86-64. */
@@ -92,6 +96,30 @@ class StructLayoutTest {
     assertEquals(sample_h.SAMPLE_PARAMETERS_BYTES(), sample_parameters.sizeof());
     assertEquals(40, act_quant_args.x_stride$offset());
     assertEquals(60, act_quant_args.range$offset());
+  }
+
+  @Test
+  void kernelNode() {
+    assertEquals(72, CUDA_KERNEL_NODE_PARAMS_v2.sizeof());
+    assertEquals(0, CUDA_KERNEL_NODE_PARAMS_v2.func$offset());
+    assertEquals(8, CUDA_KERNEL_NODE_PARAMS_v2.gridDimX$offset());
+    assertEquals(20, CUDA_KERNEL_NODE_PARAMS_v2.blockDimX$offset());
+    assertEquals(32, CUDA_KERNEL_NODE_PARAMS_v2.sharedMemBytes$offset());
+    assertEquals(40, CUDA_KERNEL_NODE_PARAMS_v2.kernelParams$offset());
+    assertEquals(56, CUDA_KERNEL_NODE_PARAMS_v2.kern$offset());
+  }
+
+  @Test
+  void structsOfOptionalLibraries() {
+    assertEquals(24, nvmlMemory_t.sizeof());
+    assertEquals(0, nvmlMemory_t.total$offset());
+    assertEquals(8, nvmlMemory_t.free$offset());
+    assertEquals(16, nvmlMemory_t.used$offset());
+    assertEquals(64, cublasLtMatmulAlgo_t.sizeof());
+    assertEquals(96, cublasLtMatmulHeuristicResult_t.sizeof());
+    assertEquals(0, cublasLtMatmulHeuristicResult_t.algo$offset());
+    assertEquals(64, cublasLtMatmulHeuristicResult_t.workspaceSize$offset());
+    assertEquals(72, cublasLtMatmulHeuristicResult_t.state$offset());
   }
 
   @Test
