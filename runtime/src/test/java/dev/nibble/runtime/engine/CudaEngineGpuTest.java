@@ -31,6 +31,7 @@ import java.util.Map;
 import java.util.Random;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestReporter;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -46,14 +47,7 @@ class CudaEngineGpuTest {
   private static final double SCHEME_ERROR = 2e-3;
   private static final double CLEAR_GAP = 0.05;
 
-  /**
-   * How much farther from the CPU's logits the GPU's may be than those of {@link NoisyOperations}:
-   * with inputs of 4 bits even the CPU's scalar and vector operations, which differ in the order of
-   * sums alone, are 1e-2 apart.
-   */
-  private static final double OF_NOISE = 2;
-
-  /** Largest gap of two logits in a text, in standard deviations of what that noise does to one. */
+  /** Largest gap of two logits in a text, in standard deviations of what halves do to one. */
   private static final double LARGEST_DEVIATION = 6;
 
   private static final com.sun.management.ThreadMXBean THREADS =
@@ -191,19 +185,23 @@ class CudaEngineGpuTest {
         "W4A4Q4KV4",
         "W16A8"
       })
-  void schemesEqualTheCpu(String scheme) throws IOException {
+  void schemesEqualTheCpu(String scheme, TestReporter reporter) throws IOException {
     Path packed = folder.resolve("packed");
     quantize(TestModels.books8m(), packed, scheme);
     int[] tokens = text(96);
-    try (Engine cpu = TestModels.cpu(packed, ModelOptions.DEFAULT);
-        Engine noise = NoisyOperations.engine(packed, ModelOptions.DEFAULT, SEED);
-        Engine gpu = gpu(packed, ModelOptions.DEFAULT)) {
-      float[] expected = TestModels.logits(cpu, tokens);
-      double prompt = error(expected, TestModels.logits(gpu, tokens));
-      float[] noisy = TestModels.logits(noise, tokens);
-      double limit = Math.max(SCHEME_ERROR, OF_NOISE * error(expected, noisy));
-      assertTrue(prompt <= limit, () -> scheme + ": error " + prompt + " > " + limit);
-      double gap = Math.max(CLEAR_GAP, LARGEST_DEVIATION * deviation(expected, noisy));
+    float[] expected;
+    try (Engine halves = HalfOperations.engine(packed, ModelOptions.DEFAULT)) {
+      expected = TestModels.logits(halves, tokens);
+    }
+    double gap;
+    try (Engine cpu = TestModels.cpu(packed, ModelOptions.DEFAULT)) {
+      double deviation = deviation(TestModels.logits(cpu, tokens), expected);
+      gap = Math.max(CLEAR_GAP, LARGEST_DEVIATION * deviation);
+    }
+    try (Engine gpu = gpu(packed, ModelOptions.DEFAULT)) {
+      double error = error(expected, TestModels.logits(gpu, tokens));
+      reporter.publishEntry(scheme + ": error " + error);
+      assertTrue(error <= SCHEME_ERROR, () -> scheme + ": error " + error);
       assertStepsAgree(gpu, tokens, gap, scheme);
     }
   }

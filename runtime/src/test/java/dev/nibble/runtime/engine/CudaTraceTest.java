@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.quantizer.format.Checkpoint;
 import dev.nibble.quantizer.format.QuantScheme;
-import dev.nibble.runtime.LogitErrors;
 import dev.nibble.runtime.SyntheticModel;
 import dev.nibble.runtime.TestModels;
 import dev.nibble.runtime.cuda.TracedDevice;
@@ -17,9 +16,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -37,15 +34,6 @@ class CudaTraceTest {
 
   /** Squared error of logits over squares. */
   private static final double ERROR = 2e-3;
-
-  /**
-   * Of the squared error of the farthest of some draws of {@link NoisyOperations}. Halves flip none
-   * to a few codes of a cache of 4 bits, of which one in four moves these logits by 5e-4 or more,
-   * one by 1e-2.
-   */
-  private static final double OF_NOISE = 4;
-
-  private static final int NOISY_DRAWS = 8;
 
   /** Odd, and beyond what the products of few tokens take. */
   private static final int SEQUENCES = 5;
@@ -73,11 +61,11 @@ class CudaTraceTest {
   void tracesEndWhereTheCpuDoes(String name) throws IOException {
     Path model = model(name);
     int[] tokens;
-    try (Engine cpu = TestModels.cpu(model, OPTIONS)) {
-      tokens = new Random(SEED).ints(PROMPT + STEPS, 0, cpu.vocabSize()).toArray();
+    float[] expected;
+    try (CpuEngine halves = HalfOperations.engine(model, OPTIONS)) {
+      tokens = new Random(SEED).ints(PROMPT + STEPS, 0, halves.vocabSize()).toArray();
+      expected = logits(halves, tokens);
     }
-    float[] expected = logits(model, tokens);
-    List<float[]> noisy = name.startsWith("W") ? noisy(model, tokens) : List.of();
     TracedDevice device = TracedDevice.create();
     try (ModelWeights weights = ModelWeights.of(Checkpoint.open(model))) {
       KernelCatalog kernels =
@@ -92,7 +80,7 @@ class CudaTraceTest {
               new ModelOptions(64, SEQUENCES, 1),
               kernels,
               Device.cuda(0))) {
-        run(engine, device, tokens, expected, noisy);
+        run(engine, device, tokens, expected);
       }
     }
     assertEquals(0, device.unmet());
@@ -101,32 +89,20 @@ class CudaTraceTest {
     device.write((kept == null ? folder : Path.of(kept)).resolve(name + ".trace"));
   }
 
-  private static float[] logits(Path model, int[] tokens) throws IOException {
-    try (Engine cpu = TestModels.cpu(model, OPTIONS)) {
-      return TestModels.logits(cpu, tokens);
-    }
-  }
-
-  /** Logits of engines whose roundings are drawn. */
-  private static List<float[]> noisy(Path model, int[] tokens) throws IOException {
-    List<float[]> draws = new ArrayList<>();
-    for (int i = 0; i < NOISY_DRAWS; i++) {
-      try (Engine engine = NoisyOperations.engine(model, OPTIONS, SEED + i)) {
-        draws.add(TestModels.logits(engine, tokens));
+  /** Logits of a prompt, and of steps after it. */
+  private static float[] logits(CpuEngine engine, int[] tokens) {
+    int vocab = engine.vocabSize();
+    float[] all =
+        Arrays.copyOf(
+            TestModels.logits(engine, Arrays.copyOf(tokens, PROMPT)), tokens.length * vocab);
+    try (Sequence sequence = engine.open(SamplingParameters.GREEDY)) {
+      engine.append(sequence, Arrays.copyOf(tokens, PROMPT));
+      for (int i = PROMPT; i < tokens.length; i++) {
+        engine.step(new Sequence[] {sequence}, 1, new int[] {tokens[i]});
+        System.arraycopy(engine.lastLogits(), 0, all, i * vocab, vocab);
       }
     }
-    return draws;
-  }
-
-  /** Of the values from one index to another. */
-  private static double limit(float[] logits, List<float[]> noisy, int from, int to) {
-    float[] expected = Arrays.copyOfRange(logits, from, to);
-    double farthest =
-        noisy.stream()
-            .mapToDouble(draw -> LogitErrors.error(expected, Arrays.copyOfRange(draw, from, to)))
-            .max()
-            .orElse(0);
-    return Math.max(ERROR, OF_NOISE * farthest);
+    return all;
   }
 
   private Path model(String name) throws IOException {
@@ -139,8 +115,7 @@ class CudaTraceTest {
   }
 
   /** A prompt's logits, then those of steps of ever more sequences. */
-  private static void run(
-      CudaEngine engine, TracedDevice device, int[] tokens, float[] logits, List<float[]> noisy) {
+  private static void run(CudaEngine engine, TracedDevice device, int[] tokens, float[] logits) {
     int vocab = engine.vocabSize();
     int stride = Math.ceilDiv(vocab, 8) * 8;
     int[] prompt = Arrays.copyOf(tokens, PROMPT);
@@ -148,9 +123,7 @@ class CudaTraceTest {
     for (int i = 0; i < SEQUENCES; i++) {
       batch[i] = engine.open(SAMPLING);
     }
-    int ofPrompt = PROMPT * vocab;
-    device.expect(
-        Arrays.copyOf(logits, ofPrompt), vocab, stride, limit(logits, noisy, 0, ofPrompt));
+    device.expect(Arrays.copyOf(logits, PROMPT * vocab), vocab, stride, ERROR);
     engine.score(batch[0], prompt, (_, _, _) -> {});
     for (int i = 1; i < SEQUENCES; i++) {
       engine.append(batch[i], prompt);
@@ -163,10 +136,8 @@ class CudaTraceTest {
       for (int i = 0; i < count; i++) {
         int at = stepped[i].length();
         next[i] = tokens[at];
-        int from = at * vocab;
-        int to = from + vocab;
-        double limit = limit(logits, noisy, from, to);
-        device.expect(Arrays.copyOfRange(logits, from, to), vocab, stride, limit);
+        device.expect(
+            Arrays.copyOfRange(logits, at * vocab, (at + 1) * vocab), vocab, stride, ERROR);
       }
       engine.step(stepped, count, next);
       first += count;
