@@ -17,9 +17,9 @@
 //   skinny_a16_shared_bytes or skinny_a8_shared_bytes.
 // On an image for sm_90a, with group_size 128 or 0, the faster ones are skinny_w<bits>a16_wgmma_n<c>,
 // c = 16, 32, 64 or 128, and skinny_w<bits>a8_wgmma_n<c>, c = 16, 32 or 64:
-//   grid (SKINNY_CHAINS * g, 1, 1), best g = min(skinny_tiles, multiprocessors * blocks of one /
-//     SKINNY_CHAINS), block (skinny_wgmma_threads, 1, 1), dynamic shared memory
-//     skinny_wgmma_shared_bytes of the stages that skinny_wgmma_plan sets.
+//   grid (SKINNY_CHAINS * g, 1, 1), best g = min(skinny_items, multiprocessors / SKINNY_CHAINS),
+//     block (SKINNY_WGMMA_THREADS, 1, 1), dynamic shared memory skinny_wgmma_shared_bytes of the
+//     stages that skinny_wgmma_plan sets; the device must run all blocks at once.
 // They add up the chains of gemv.h in global memory, chain_sums.
 // Segments and epilogues are gemv.h's. With programmatic dependent launch the kernel reads qweight,
 // scales and zeros before it waits for the kernel before it.
@@ -75,14 +75,14 @@ struct skinny_args {
   int32_t run_stride;
   int32_t segment_count;
   int32_t epilogue;
-  // Of the wgmma kernels: stages of x, each of 128 columns, and of 64 rows' weights, each of a column
-  // block.
+  // Of the wgmma kernels, by skinny_wgmma_plan: stages of x, each of 128 columns, and of a ring of 64
+  // rows' weights, each of a column block.
   int32_t x_stages;
   int32_t weight_stages;
-  // skinny_chain_bytes; 16-byte aligned. What it holds does not matter.
-  void* chain_sums;
-  // skinny_arrival_bytes of zeros, which the kernel leaves behind again.
-  uint32_t* arrivals;
+  int32_t rings;
+  int32_t reserved;
+  // skinny_chain_bytes of zeros, which the kernel leaves behind again; 16-byte aligned.
+  uint32_t* chain_sums;
 };
 
 #ifdef __cplusplus
@@ -106,37 +106,22 @@ NIBBLE_INLINE int skinny_a16_shared_bytes(int bits, int n) {
 #define SKINNY_WEIGHT_STAGES 8  // at most
 #define SKINNY_FEW_X_STAGES 4   // where a chain's columns do not stay in shared memory
 #define SKINNY_STATIC_BYTES 2048  // shared, at most, besides the dynamic ones
-#define SKINNY_KEPT_BYTES 1024    // shared, that the device keeps of each thread block
 #define SKINNY_ALIGNMENT 1024
 
-// Tiles of 128 rows.
-NIBBLE_INLINE int64_t skinny_tiles(int64_t padded_rows) {
-  return (padded_rows + 2 * NIBBLE_ROW_BLOCK - 1) / (2 * NIBBLE_ROW_BLOCK);
+// Warpgroups that share the tokens of 64 rows; those that multiply, as many as registers last for; and
+// a block's threads.
+#define SKINNY_WGMMA_PARTS(n, a16) ((n) > ((a16) ? 64 : 32) ? 2 : 1)
+#define SKINNY_WGMMA_CONSUMERS(n, a16) ((n) > 16 && SKINNY_WGMMA_PARTS(n, a16) == 1 ? 3 : 4)
+#define SKINNY_WGMMA_THREADS(n, a16) (128 + 128 * SKINNY_WGMMA_CONSUMERS(n, a16))
+
+// Items of a block's chain, 64 rows each; with GEMV_SWIGLU_F16 of gate and of up.
+NIBBLE_INLINE int64_t skinny_items(int64_t padded_rows, int epilogue) {
+  return padded_rows / NIBBLE_ROW_BLOCK / (epilogue == GEMV_SWIGLU_F16 ? 2 : 1);
 }
 
-// Warpgroups that share the tokens of 64 rows.
-NIBBLE_INLINE int skinny_wgmma_parts(int n, int a16) { return n > (a16 ? 64 : 32) ? 2 : 1; }
-
-NIBBLE_INLINE int skinny_wgmma_threads(int n, int a16) {
-  return 128 + 256 * skinny_wgmma_parts(n, a16);
-}
-
-// Thread blocks of a multiprocessor.
-NIBBLE_INLINE int skinny_wgmma_blocks(int n, int a16) { return 3 - skinny_wgmma_parts(n, a16); }
-
-// Shared bytes that each of so many thread blocks of a multiprocessor may have, if one alone may have
-// shared_limit.
-NIBBLE_INLINE int64_t skinny_wgmma_limit(int64_t shared_limit, int blocks) {
-  return (shared_limit + SKINNY_KEPT_BYTES) / blocks - SKINNY_KEPT_BYTES;
-}
-
-// Bytes of chain_sums, and of arrivals.
+// Bytes of chain_sums.
 NIBBLE_INLINE int64_t skinny_chain_bytes(int64_t padded_rows, int n, int a16) {
-  return skinny_tiles(padded_rows) * 2 * NIBBLE_ROW_BLOCK * SKINNY_CHAINS * 4 * (a16 ? n / 2 : n);
-}
-
-NIBBLE_INLINE int64_t skinny_arrival_bytes(int64_t padded_rows) {
-  return skinny_tiles(padded_rows) * 16;
+  return padded_rows * SKINNY_CHAINS * 4 * (a16 ? n / 2 : n);
 }
 
 NIBBLE_INLINE int64_t skinny_x_stage_bytes(int n) { return n * (GEMM_TILE_ROW_BYTES + 4); }
@@ -146,31 +131,32 @@ NIBBLE_INLINE int64_t skinny_weight_stage_bytes(int bits) {
 }
 
 // Dynamic shared bytes of kernel ..._wgmma_n<n>.
-NIBBLE_INLINE int64_t skinny_wgmma_shared_bytes(int bits, int n, int x_stages,
+NIBBLE_INLINE int64_t skinny_wgmma_shared_bytes(int bits, int n, int x_stages, int rings,
                                                 int weight_stages) {
   return SKINNY_ALIGNMENT + x_stages * skinny_x_stage_bytes(n) +
-         2 * weight_stages * skinny_weight_stage_bytes(bits);
+         rings * weight_stages * skinny_weight_stage_bytes(bits);
 }
 
-// Stages within shared_limit bytes, skinny_wgmma_limit's, of a block: all of a chain's columns of x if two stages of weights
-// fit beside them. Returns those of x; *weight_stages may be 0, where it does not fit.
-NIBBLE_INLINE int skinny_wgmma_plan(int bits, int n, int64_t columns, int64_t shared_limit,
-                                    int* weight_stages) {
+// Stages within shared_limit bytes: all of a chain's columns of x if two rings of two stages of weights
+// fit beside them. Returns those of x; *rings: as many as have two stages, but no more than there are
+// warpgroups for; *weight_stages: of a ring, 0 where it does not fit.
+NIBBLE_INLINE int skinny_wgmma_plan(int bits, int n, int a16, int64_t columns,
+                                    int64_t shared_limit, int* rings, int* weight_stages) {
   int64_t units = nibble_padded_columns(columns) / NIBBLE_COLUMN_UNIT;
   int64_t chain = (units + 15) / 16 * 4;
-  int64_t stage = 2 * skinny_weight_stage_bytes(bits);
   int64_t x_stages = chain < units ? chain : units;
-  int64_t left =
-      shared_limit - SKINNY_STATIC_BYTES - skinny_wgmma_shared_bytes(bits, n, (int)x_stages, 0);
-  if (x_stages > SKINNY_X_STAGES || left < 2 * stage) {
+  int64_t stage = skinny_weight_stage_bytes(bits);
+  int64_t most = SKINNY_WGMMA_CONSUMERS(n, a16) / SKINNY_WGMMA_PARTS(n, a16);
+  int64_t room = shared_limit - SKINNY_STATIC_BYTES - SKINNY_ALIGNMENT;
+  int64_t fit = (room - x_stages * skinny_x_stage_bytes(n)) / stage;
+  if (x_stages > SKINNY_X_STAGES || fit < 4) {
     x_stages = SKINNY_FEW_X_STAGES;
-    left = shared_limit - SKINNY_STATIC_BYTES -
-           skinny_wgmma_shared_bytes(bits, n, (int)x_stages, 0);
+    fit = (room - x_stages * skinny_x_stage_bytes(n)) / stage;
   }
-  left /= stage;
-  *weight_stages = (int)(left < 0                      ? 0
-                         : left < SKINNY_WEIGHT_STAGES ? left
-                                                       : SKINNY_WEIGHT_STAGES);
+  if (fit < 4) fit = 0;
+  *rings = (int)(fit / 2 < most ? fit / 2 : most);
+  fit = *rings == 0 ? 0 : fit / *rings;
+  *weight_stages = (int)(fit < SKINNY_WEIGHT_STAGES ? fit : SKINNY_WEIGHT_STAGES);
   return (int)x_stages;
 }
 

@@ -50,6 +50,11 @@ __device__ __forceinline__ uint64_t rows_descriptor(uint32_t address) {
   return kSwizzle128 | kEightRows << 32 | 1ull << 16 | (address & 0x3ffff) >> 4;
 }
 
+// The descriptor of what lies `bytes` of depth further. Its low word does not overflow.
+__device__ __forceinline__ uint64_t advanced(uint64_t descriptor, uint32_t bytes) {
+  return descriptor >> 32 << 32 | (static_cast<uint32_t>(descriptor) + bytes / 16);
+}
+
 // Operands 0 to n - 1 in the text of an instruction, and as d's elements.
 #define NIBBLE_D4 "%0, %1, %2, %3"
 #define NIBBLE_D8 NIBBLE_D4 ", %4, %5, %6, %7"

@@ -1,5 +1,6 @@
 package dev.nibble.bench.kernel;
 
+import dev.nibble.runtime.cuda.DeviceRange;
 import dev.nibble.runtime.kernel.DeviceWeights;
 import dev.nibble.runtime.kernel.InputTiler;
 import dev.nibble.runtime.kernel.MatrixRows;
@@ -11,7 +12,7 @@ import java.util.List;
 final class CodedProduct implements TokenProduct {
   private final Workbench bench;
   private final SkinnyGemm skinny;
-  private final SkinnyGemm.Scratch scratch;
+  private final DeviceRange sums;
   private final CodedInput input;
   private final MatrixRows y;
 
@@ -25,7 +26,7 @@ final class CodedProduct implements TokenProduct {
     this.bench = bench;
     this.y = y;
     skinny = new SkinnyGemm(bench.kernels());
-    scratch = SplitProduct.scratch(bench, tokens, weights.rows());
+    sums = bench.zeros(SkinnyGemm.chainBytes(tokens, weights.rows()));
     input = new CodedInput(bench, linear, weights, InputTiler.Kind.CODES, x, tokens);
   }
 
@@ -52,7 +53,7 @@ final class CodedProduct implements TokenProduct {
         input.tiled(),
         input.codes(),
         input.rowSums(),
-        scratch,
+        sums,
         List.of(new PackedGemv.Part(weights.rows(), null, null, y)),
         PackedGemv.Result.STORE_HALF);
   }

@@ -1,6 +1,7 @@
 package dev.nibble.bench.kernel;
 
 import dev.nibble.quantizer.format.PackedLayout;
+import dev.nibble.runtime.cuda.DeviceRange;
 import dev.nibble.runtime.kernel.DeviceWeights;
 import dev.nibble.runtime.kernel.MatrixRows;
 import dev.nibble.runtime.kernel.PackedGemv;
@@ -13,7 +14,7 @@ final class SplitProduct implements TokenProduct {
   private final SkinnyGemm skinny;
   private final PackedLayout layout;
   private final SkinnyGemm.Split split;
-  private final SkinnyGemm.Scratch scratch;
+  private final DeviceRange sums;
   private final MatrixRows x;
   private final MatrixRows y;
   private final int tokens;
@@ -27,17 +28,10 @@ final class SplitProduct implements TokenProduct {
             bench.room(SkinnyGemm.partBytes(tokens, layout.columns())),
             bench.room(SkinnyGemm.runBytes(tokens, layout.columns())),
             bench.room((long) Float.BYTES * tokens));
-    scratch = scratch(bench, tokens, layout.paddedRows());
+    sums = bench.zeros(SkinnyGemm.chainBytes(tokens, layout.paddedRows()));
     this.x = x;
     this.y = y;
     this.tokens = tokens;
-  }
-
-  /** Room for the sums of a product. */
-  static SkinnyGemm.Scratch scratch(Workbench bench, int tokens, int paddedRows) {
-    return new SkinnyGemm.Scratch(
-        bench.room(SkinnyGemm.chainBytes(tokens, paddedRows)),
-        bench.zeros(SkinnyGemm.arrivalBytes(paddedRows)));
   }
 
   @Override
@@ -61,7 +55,7 @@ final class SplitProduct implements TokenProduct {
         bench.stream(),
         (DeviceWeights.Packed) weights,
         split,
-        scratch,
+        sums,
         tokens,
         List.of(new PackedGemv.Part(weights.rows(), null, null, y)),
         PackedGemv.Result.STORE_HALF);

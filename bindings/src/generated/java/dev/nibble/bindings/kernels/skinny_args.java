@@ -33,8 +33,9 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     int32_t epilogue;
  *     int32_t x_stages;
  *     int32_t weight_stages;
- *     void *chain_sums;
- *     uint32_t *arrivals;
+ *     int32_t rings;
+ *     int32_t reserved;
+ *     uint32_t *chain_sums;
  * }
  * }
  */
@@ -63,8 +64,9 @@ public class skinny_args {
         skinny_h.C_INT.withName("epilogue"),
         skinny_h.C_INT.withName("x_stages"),
         skinny_h.C_INT.withName("weight_stages"),
-        skinny_h.C_POINTER.withName("chain_sums"),
-        skinny_h.C_POINTER.withName("arrivals")
+        skinny_h.C_INT.withName("rings"),
+        skinny_h.C_INT.withName("reserved"),
+        skinny_h.C_POINTER.withName("chain_sums")
     ).withName("skinny_args");
 
     /**
@@ -905,12 +907,100 @@ public class skinny_args {
         struct.set(weight_stages$LAYOUT, weight_stages$OFFSET, fieldValue);
     }
 
+    private static final OfInt rings$LAYOUT = (OfInt)$LAYOUT.select(groupElement("rings"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t rings
+     * }
+     */
+    public static final OfInt rings$layout() {
+        return rings$LAYOUT;
+    }
+
+    private static final long rings$OFFSET = $LAYOUT.byteOffset(groupElement("rings"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t rings
+     * }
+     */
+    public static final long rings$offset() {
+        return rings$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t rings
+     * }
+     */
+    public static int rings(MemorySegment struct) {
+        return struct.get(rings$LAYOUT, rings$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t rings
+     * }
+     */
+    public static void rings(MemorySegment struct, int fieldValue) {
+        struct.set(rings$LAYOUT, rings$OFFSET, fieldValue);
+    }
+
+    private static final OfInt reserved$LAYOUT = (OfInt)$LAYOUT.select(groupElement("reserved"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t reserved
+     * }
+     */
+    public static final OfInt reserved$layout() {
+        return reserved$LAYOUT;
+    }
+
+    private static final long reserved$OFFSET = $LAYOUT.byteOffset(groupElement("reserved"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t reserved
+     * }
+     */
+    public static final long reserved$offset() {
+        return reserved$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t reserved
+     * }
+     */
+    public static int reserved(MemorySegment struct) {
+        return struct.get(reserved$LAYOUT, reserved$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t reserved
+     * }
+     */
+    public static void reserved(MemorySegment struct, int fieldValue) {
+        struct.set(reserved$LAYOUT, reserved$OFFSET, fieldValue);
+    }
+
     private static final AddressLayout chain_sums$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("chain_sums"));
 
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * void *chain_sums
+     * uint32_t *chain_sums
      * }
      */
     public static final AddressLayout chain_sums$layout() {
@@ -922,7 +1012,7 @@ public class skinny_args {
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * void *chain_sums
+     * uint32_t *chain_sums
      * }
      */
     public static final long chain_sums$offset() {
@@ -932,7 +1022,7 @@ public class skinny_args {
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * void *chain_sums
+     * uint32_t *chain_sums
      * }
      */
     public static MemorySegment chain_sums(MemorySegment struct) {
@@ -942,55 +1032,11 @@ public class skinny_args {
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * void *chain_sums
+     * uint32_t *chain_sums
      * }
      */
     public static void chain_sums(MemorySegment struct, MemorySegment fieldValue) {
         struct.set(chain_sums$LAYOUT, chain_sums$OFFSET, fieldValue);
-    }
-
-    private static final AddressLayout arrivals$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("arrivals"));
-
-    /**
-     * Layout for field:
-     * {@snippet lang=c :
-     * uint32_t *arrivals
-     * }
-     */
-    public static final AddressLayout arrivals$layout() {
-        return arrivals$LAYOUT;
-    }
-
-    private static final long arrivals$OFFSET = $LAYOUT.byteOffset(groupElement("arrivals"));
-
-    /**
-     * Offset for field:
-     * {@snippet lang=c :
-     * uint32_t *arrivals
-     * }
-     */
-    public static final long arrivals$offset() {
-        return arrivals$OFFSET;
-    }
-
-    /**
-     * Getter for field:
-     * {@snippet lang=c :
-     * uint32_t *arrivals
-     * }
-     */
-    public static MemorySegment arrivals(MemorySegment struct) {
-        return struct.get(arrivals$LAYOUT, arrivals$OFFSET);
-    }
-
-    /**
-     * Setter for field:
-     * {@snippet lang=c :
-     * uint32_t *arrivals
-     * }
-     */
-    public static void arrivals(MemorySegment struct, MemorySegment fieldValue) {
-        struct.set(arrivals$LAYOUT, arrivals$OFFSET, fieldValue);
     }
 
     /**

@@ -140,15 +140,6 @@ public class skinny_h extends skinny_h$shared {
     public static int SKINNY_STATIC_BYTES() {
         return SKINNY_STATIC_BYTES;
     }
-    private static final int SKINNY_KEPT_BYTES = (int)1024L;
-    /**
-     * {@snippet lang=c :
-     * #define SKINNY_KEPT_BYTES 1024
-     * }
-     */
-    public static int SKINNY_KEPT_BYTES() {
-        return SKINNY_KEPT_BYTES;
-    }
     private static final int SKINNY_ALIGNMENT = (int)1024L;
     /**
      * {@snippet lang=c :

@@ -52,7 +52,6 @@ final class CudaWorkspace {
   private final DevicePlan.Piece splitRuns;
   private final DevicePlan.Piece splitScales;
   private final DevicePlan.Piece sumChains;
-  private final DevicePlan.Piece sumArrivals;
 
   private record CodePieces(
       DevicePlan.@Nullable Piece codes,
@@ -130,7 +129,6 @@ final class CudaWorkspace {
             .max()
             .orElseThrow();
     sumChains = plan.reserve(SkinnyGemm.chainBytes(few, DeviceModel.padded(mostRows)));
-    sumArrivals = plan.reserve(SkinnyGemm.arrivalBytes(DeviceModel.padded(mostRows)));
     addendStride = Math.max(qkvStride, mlpStride);
     addends = keepsColumns ? plan.reserve(bytes(few, addendStride, Float.BYTES)) : null;
   }
@@ -214,8 +212,9 @@ final class CudaWorkspace {
     return new MatrixRows(Objects.requireNonNull(addends).range(), addendStride);
   }
 
-  SkinnyGemm.Scratch sums() {
-    return new SkinnyGemm.Scratch(sumChains.range(), sumArrivals.range());
+  /** Memory for sums on their way. */
+  DeviceRange sums() {
+    return sumChains.range();
   }
 
   DecodeAttention.Scratch attention() {
@@ -229,8 +228,6 @@ final class CudaWorkspace {
 
   /** Memory that must be zeros at first. */
   DeviceRange[] counters() {
-    return new DeviceRange[] {
-      attentionArrivals.range(), sampleArrivals.range(), sumArrivals.range()
-    };
+    return new DeviceRange[] {attentionArrivals.range(), sampleArrivals.range(), sumChains.range()};
   }
 }

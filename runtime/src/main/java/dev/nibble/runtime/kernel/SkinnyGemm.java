@@ -29,7 +29,6 @@ public final class SkinnyGemm {
   private static final int VECTOR = 8;
   private static final int SHORTEST_RUN = 32;
   private static final int RUN_BYTES = 8;
-  private static final int BYTES_OF_COUNTERS = 16;
 
   private final KernelCatalog kernels;
   private final SkinnyPlan.Target target;
@@ -62,15 +61,7 @@ public final class SkinnyGemm {
   public record Split(DeviceRange parts, DeviceRange runs, DeviceRange scales) {}
 
   /**
-   * Room for sums on their way.
-   *
-   * @param chains their values
-   * @param arrivals counters, zeros between products
-   */
-  public record Scratch(DeviceRange chains, DeviceRange arrivals) {}
-
-  /**
-   * Size of {@link Scratch#chains}.
+   * Size of the memory for sums on their way.
    *
    * @param tokens most tokens
    * @param rows most padded rows of a product
@@ -78,16 +69,6 @@ public final class SkinnyGemm {
    */
   public static long chainBytes(int tokens, int rows) {
     return SkinnyPlan.chainBytes(tokens, rows);
-  }
-
-  /**
-   * Size of {@link Scratch#arrivals}.
-   *
-   * @param rows most padded rows of a product
-   * @return bytes
-   */
-  public static long arrivalBytes(int rows) {
-    return SkinnyPlan.tiles(rows) * BYTES_OF_COUNTERS;
   }
 
   /**
@@ -192,7 +173,7 @@ public final class SkinnyGemm {
    * @param stream runs it
    * @param weights of all parts, each padded to whole blocks of 64 rows
    * @param split inputs
-   * @param scratch for sums on their way
+   * @param sums memory for sums on their way, {@link #chainBytes}: zeros between products
    * @param tokens as many as were split
    * @param parts the linears, in the order of their weights
    * @param result what becomes of the products
@@ -201,14 +182,14 @@ public final class SkinnyGemm {
       Stream stream,
       DeviceWeights.Packed weights,
       Split split,
-      Scratch scratch,
+      DeviceRange sums,
       int tokens,
       List<PackedGemv.Part> parts,
       PackedGemv.Result result) {
     PackedLayout layout = weights.layout();
     SkinnyPlan plan = plan(layout, SkinnyPlan.Input.PARTS, tokens, parts, result);
     Kernel kernel = kernel(image(layout), plan.kernel());
-    MemorySegment struct = fill(kernel, plan, weights, scratch, tokens, parts, result);
+    MemorySegment struct = fill(kernel, plan, weights, sums, tokens, parts, result);
     StructPointers.set(
         struct,
         skinny_args.x$offset(),
@@ -234,7 +215,7 @@ public final class SkinnyGemm {
    * @param codes that x was made of; their sums are those of the weights' groups
    * @param rowSums float [padded rows], sums over the columns of scale (code - zero) of the
    *     weights; null where the tokens' scales and zeros are folded into the weights'
-   * @param scratch for sums on their way
+   * @param sums memory for sums on their way, {@link #chainBytes}: zeros between products
    * @param parts the linears, in the order of their weights
    * @param result what becomes of the products
    */
@@ -244,7 +225,7 @@ public final class SkinnyGemm {
       InputTiler.Tiled x,
       ActivationCodes codes,
       @Nullable DeviceRange rowSums,
-      Scratch scratch,
+      DeviceRange sums,
       List<PackedGemv.Part> parts,
       PackedGemv.Result result) {
     PackedLayout layout = weights.layout();
@@ -254,7 +235,7 @@ public final class SkinnyGemm {
     }
     SkinnyPlan plan = plan(layout, SkinnyPlan.Input.CODES, tokens, parts, result);
     Kernel kernel = kernel(image(layout), plan.kernel());
-    MemorySegment struct = fill(kernel, plan, weights, scratch, tokens, parts, result);
+    MemorySegment struct = fill(kernel, plan, weights, sums, tokens, parts, result);
     StructPointers.set(struct, skinny_args.x$offset(), x.require());
     StructPointers.set(struct, skinny_args.sums$offset(), codes.requireSums(tokens));
     if (rowSums != null) {
@@ -285,7 +266,7 @@ public final class SkinnyGemm {
       Kernel kernel,
       SkinnyPlan plan,
       DeviceWeights.Packed weights,
-      Scratch scratch,
+      DeviceRange sums,
       int tokens,
       List<PackedGemv.Part> parts,
       PackedGemv.Result result) {
@@ -317,14 +298,11 @@ public final class SkinnyGemm {
     if (plan.xStages() > 0) {
       skinny_args.x_stages(struct, plan.xStages());
       skinny_args.weight_stages(struct, plan.weightStages());
+      skinny_args.rings(struct, plan.rings());
       StructPointers.set(
           struct,
           skinny_args.chain_sums$offset(),
-          scratch.chains.require("chain sums", chainBytes(tokens, layout.paddedRows())));
-      StructPointers.set(
-          struct,
-          skinny_args.arrivals$offset(),
-          scratch.arrivals.require("arrivals", arrivalBytes(layout.paddedRows())));
+          sums.require("chain sums", chainBytes(tokens, layout.paddedRows())));
     }
     return struct;
   }

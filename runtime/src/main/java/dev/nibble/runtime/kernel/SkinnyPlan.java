@@ -12,10 +12,17 @@ import dev.nibble.quantizer.format.PackedLayout;
  * @param threads of a block
  * @param sharedBytes of a block
  * @param xStages stages of inputs; 0 for the kernels that have theirs fixed
- * @param weightStages stages of weights
+ * @param rings of weights
+ * @param weightStages stages of a ring
  */
 record SkinnyPlan(
-    String kernel, int grid, int threads, int sharedBytes, int xStages, int weightStages) {
+    String kernel,
+    int grid,
+    int threads,
+    int sharedBytes,
+    int xStages,
+    int rings,
+    int weightStages) {
   /** Columns that share a scale of the inputs where the weights have one scale a row. */
   static final int RUN_OF_CHANNELS = 128;
 
@@ -24,7 +31,9 @@ record SkinnyPlan(
   private static final int NARROWEST_WGMMA = 16;
 
   private static final int GROUP_THREADS = 128;
-  private static final int ROWS_OF_TILE = 2 * PackedLayout.ROW_BLOCK;
+
+  /** Of weights: two of each of two rings. */
+  private static final int LEAST_STAGES = 4;
 
   /** What the tokens are. */
   enum Input {
@@ -38,13 +47,13 @@ record SkinnyPlan(
     /** Columns of operand B that a token has. */
     private final int columns;
 
-    /** Columns of B up to which a multiprocessor has two blocks of a wgmma kernel. */
-    private final int widestOfTwo;
+    /** Columns of B up to which a warpgroup has all tokens of 64 rows. */
+    private final int widestOfOne;
 
-    Input(String name, int columns, int widestOfTwo) {
+    Input(String name, int columns, int widestOfOne) {
       this.name = name;
       this.columns = columns;
-      this.widestOfTwo = widestOfTwo;
+      this.widestOfOne = widestOfOne;
     }
 
     /** Columns of operand B of the kernel that takes so many tokens. */
@@ -63,7 +72,7 @@ record SkinnyPlan(
   static SkinnyPlan of(
       Target target, PackedLayout layout, Input input, int tokens, boolean swiglu) {
     if (target.wgmma && run(layout) == RUN_OF_CHANNELS) {
-      SkinnyPlan plan = wgmma(target, layout, input, tokens);
+      SkinnyPlan plan = wgmma(target, layout, input, tokens, swiglu);
       if (plan.weightStages > 0) {
         return plan;
       }
@@ -76,6 +85,7 @@ record SkinnyPlan(
         skinny_h.SKINNY_THREADS(),
         sharedBytes(target, layout.bits(), input, width),
         0,
+        0,
         0);
   }
 
@@ -84,50 +94,46 @@ record SkinnyPlan(
     return layout.groupSize() == 0 ? RUN_OF_CHANNELS : layout.groupSize();
   }
 
-  /** Tiles of rows. */
-  static long tiles(long rows) {
-    return Math.ceilDiv(rows, (long) ROWS_OF_TILE);
-  }
-
   /** Bytes of sums on their way, whatever the inputs. */
   static long chainBytes(int tokens, int rows) {
     int most = 0;
     for (Input input : Input.values()) {
       most = Math.max(most, input.width(NARROWEST_WGMMA, tokens) / input.columns);
     }
-    return (long) skinny_h.SKINNY_CHAINS() * Float.BYTES * tiles(rows) * ROWS_OF_TILE * most;
+    return (long) skinny_h.SKINNY_CHAINS() * Float.BYTES * rows * most;
   }
 
-  /** Blocks of a tile wait for each other: there are no more than the device runs at once. */
-  private static SkinnyPlan wgmma(Target target, PackedLayout layout, Input input, int tokens) {
+  /**
+   * Blocks of the same rows wait for each other: there are no more than the device runs at once.
+   */
+  private static SkinnyPlan wgmma(
+      Target target, PackedLayout layout, Input input, int tokens, boolean swiglu) {
     int width = input.width(NARROWEST_WGMMA, tokens);
-    int blocks = width > input.widestOfTwo ? 1 : 2;
+    int parts = width > input.widestOfOne ? 2 : 1;
+    int consumers = width > NARROWEST_WGMMA && parts == 1 ? 3 : 4;
     int xBytes = width * (gemm_tile_h.GEMM_TILE_ROW_BYTES() + Integer.BYTES);
     int weightBytes =
-        2 * PackedLayout.ROW_BLOCK * (PackedLayout.COLUMN_BLOCK / Byte.SIZE * layout.bits() + 12);
-    int room =
-        (target.mostShared + skinny_h.SKINNY_KEPT_BYTES()) / blocks
-            - skinny_h.SKINNY_KEPT_BYTES()
-            - skinny_h.SKINNY_STATIC_BYTES()
-            - skinny_h.SKINNY_ALIGNMENT();
+        PackedLayout.ROW_BLOCK * (PackedLayout.COLUMN_BLOCK / Byte.SIZE * layout.bits() + 12);
+    int room = target.mostShared - skinny_h.SKINNY_STATIC_BYTES() - skinny_h.SKINNY_ALIGNMENT();
     int units = Math.toIntExact(ActivationCodes.codeStride(layout.columns()) / RUN_OF_CHANNELS);
     int ofBlock = PackedLayout.COLUMN_BLOCK / RUN_OF_CHANNELS;
-    int xStages =
-        Math.min(units, Math.ceilDiv(units, skinny_h.SKINNY_CHAINS() * ofBlock) * ofBlock);
-    if (xStages > skinny_h.SKINNY_X_STAGES() || room - xStages * xBytes < 2 * weightBytes) {
+    int chains = skinny_h.SKINNY_CHAINS();
+    int xStages = Math.min(units, Math.ceilDiv(units, chains * ofBlock) * ofBlock);
+    if (xStages > skinny_h.SKINNY_X_STAGES()
+        || room - xStages * xBytes < LEAST_STAGES * weightBytes) {
       xStages = skinny_h.SKINNY_FEW_X_STAGES();
     }
-    int weightStages =
-        Math.clamp((room - xStages * xBytes) / weightBytes, 0, skinny_h.SKINNY_WEIGHT_STAGES());
-    int chains = skinny_h.SKINNY_CHAINS();
+    int fit = (room - xStages * xBytes) / weightBytes;
+    int rings = fit < LEAST_STAGES ? 0 : Math.min(fit / 2, consumers / parts);
+    int weightStages = rings == 0 ? 0 : Math.min(fit / rings, skinny_h.SKINNY_WEIGHT_STAGES());
+    int items = layout.paddedRows() / PackedLayout.ROW_BLOCK / (swiglu ? 2 : 1);
     return new SkinnyPlan(
         "skinny_w" + layout.bits() + input.name + "_wgmma_n" + width,
-        Math.toIntExact(
-            Math.min(tiles(layout.paddedRows()), target.multiprocessors * blocks / chains)
-                * chains),
-        GROUP_THREADS * (blocks == 1 ? 5 : 3),
-        skinny_h.SKINNY_ALIGNMENT() + xStages * xBytes + weightStages * weightBytes,
+        Math.min(items, target.multiprocessors / chains) * chains,
+        GROUP_THREADS * (1 + consumers),
+        skinny_h.SKINNY_ALIGNMENT() + xStages * xBytes + rings * weightStages * weightBytes,
         xStages,
+        rings,
         weightStages);
   }
 

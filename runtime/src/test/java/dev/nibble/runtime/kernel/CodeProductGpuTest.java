@@ -289,17 +289,14 @@ class CodeProductGpuTest {
       List<Part> parts,
       Result result) {
     int padded = weights.packed().layout().paddedRows();
-    SkinnyGemm.Scratch scratch =
-        new SkinnyGemm.Scratch(
-            gpu.room(SkinnyGemm.chainBytes(tokens, padded)),
-            gpu.zeros(SkinnyGemm.arrivalBytes(padded)));
+    DeviceRange chains = gpu.zeros(SkinnyGemm.chainBytes(tokens, padded));
     skinny.multiply(
         gpu.stream(),
         weights.packed(),
         tiled(InputTiler.Kind.CODES, codes, tokens),
         codes,
         sums,
-        scratch,
+        chains,
         parts,
         result);
   }

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.quantizer.format.PackedLayout;
 import dev.nibble.quantizer.tensor.ScalarOperations;
+import dev.nibble.runtime.cuda.DeviceRange;
 import dev.nibble.runtime.cuda.Element;
 import dev.nibble.runtime.kernel.PackedGemv.Norm;
 import dev.nibble.runtime.kernel.PackedGemv.Part;
@@ -216,12 +217,9 @@ class PackedProductGpuTest {
             gpu.room(SkinnyGemm.partBytes(tokens, layout.columns())),
             gpu.room(SkinnyGemm.runBytes(tokens, layout.columns())),
             gpu.room((long) Float.BYTES * tokens));
-    SkinnyGemm.Scratch scratch =
-        new SkinnyGemm.Scratch(
-            gpu.room(SkinnyGemm.chainBytes(tokens, layout.paddedRows())),
-            gpu.zeros(SkinnyGemm.arrivalBytes(layout.paddedRows())));
+    DeviceRange sums = gpu.zeros(SkinnyGemm.chainBytes(tokens, layout.paddedRows()));
     skinny.split(gpu.stream(), layout, x, norm, tokens, split);
-    skinny.multiply(gpu.stream(), weights, split, scratch, tokens, parts, result);
+    skinny.multiply(gpu.stream(), weights, split, sums, tokens, parts, result);
   }
 
   /** A token's result is the same bits in every batch. */

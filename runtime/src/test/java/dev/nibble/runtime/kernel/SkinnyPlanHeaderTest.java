@@ -49,30 +49,29 @@ class SkinnyPlanHeaderTest {
                      &columns, &group, &a16, &tokens, &swiglu) == 10) {
           int64_t padded = nibble_padded_rows(rows);
           int wanted = a16 ? 2 * tokens : tokens;
-          int n = 16, x_stages = 0, weight_stages = 0;
+          int n = 16, x_stages = 0, rings = 0, weight_stages = 0;
           int64_t grid, threads, bytes;
           while (n < wanted) n *= 2;
           if (wgmma && (group == 0 || group == 128)) {
-            int64_t limit_here = skinny_wgmma_limit(limit, skinny_wgmma_blocks(n, a16));
-            x_stages = skinny_wgmma_plan(bits, n, columns, limit_here, &weight_stages);
+            x_stages = skinny_wgmma_plan(bits, n, a16, columns, limit, &rings, &weight_stages);
           }
           if (weight_stages > 0) {
-            int64_t tiles = skinny_tiles(padded);
-            int64_t most = multiprocessors * skinny_wgmma_blocks(n, a16) / SKINNY_CHAINS;
-            grid = SKINNY_CHAINS * (tiles < most ? tiles : most);
-            threads = skinny_wgmma_threads(n, a16);
-            bytes = skinny_wgmma_shared_bytes(bits, n, x_stages, weight_stages);
+            int64_t items = skinny_items(padded, swiglu ? GEMV_SWIGLU_F16 : GEMV_STORE_F16);
+            int64_t most = multiprocessors / SKINNY_CHAINS;
+            grid = SKINNY_CHAINS * (items < most ? items : most);
+            threads = SKINNY_WGMMA_THREADS(n, a16);
+            bytes = skinny_wgmma_shared_bytes(bits, n, x_stages, rings, weight_stages);
           } else {
-            x_stages = 0;
+            x_stages = rings = 0;
             if (n < 32) n = 32;
             grid = padded / SKINNY_ROWS / (swiglu ? 2 : 1);
             threads = SKINNY_THREADS;
             bytes = a16 ? skinny_a16_shared_bytes(bits, n) : skinny_a8_shared_bytes(bits, n);
             if (bytes > limit) bytes = skinny_a8_shared_bytes(bits, n);
           }
-          printf("skinny_w%d%s_%sn%d %lld %lld %lld %d %d\\n", bits, a16 ? "a16" : "a8",
+          printf("skinny_w%d%s_%sn%d %lld %lld %lld %d %d %d\\n", bits, a16 ? "a16" : "a8",
                  weight_stages > 0 ? "wgmma_" : "", n, (long long)grid, (long long)threads,
-                 (long long)bytes, x_stages, weight_stages);
+                 (long long)bytes, x_stages, rings, weight_stages);
         }
         return 0;
       }
@@ -105,6 +104,8 @@ class SkinnyPlanHeaderTest {
                           + plan.sharedBytes()
                           + " "
                           + plan.xStages()
+                          + " "
+                          + plan.rings()
                           + " "
                           + plan.weightStages());
                 }
@@ -147,7 +148,7 @@ class SkinnyPlanHeaderTest {
       for (int tokens : TOKENS) {
         int rows = new PackedLayout(4, shape[0], shape[1], 0).paddedRows();
         questions.add(rows + " " + tokens);
-        expected.add(SkinnyGemm.chainBytes(tokens, rows) + " " + SkinnyGemm.arrivalBytes(rows));
+        expected.add(String.valueOf(SkinnyGemm.chainBytes(tokens, rows)));
       }
     }
     String program =
@@ -163,8 +164,7 @@ class SkinnyPlanHeaderTest {
             while (codes < tokens) codes *= 2;
             of_parts = skinny_chain_bytes(rows, parts, 1);
             of_codes = skinny_chain_bytes(rows, codes, 0);
-            printf("%lld %lld\\n", (long long)(of_parts > of_codes ? of_parts : of_codes),
-                   (long long)skinny_arrival_bytes(rows));
+            printf("%lld\\n", (long long)(of_parts > of_codes ? of_parts : of_codes));
           }
           return 0;
         }
