@@ -5,6 +5,8 @@ import java.util.List;
 import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * Tables of a GPU's figures in a text of Markdown, each between {@code <!-- figures: NAME -->} and
@@ -59,7 +61,8 @@ final class ReadmeTables {
       case "peers" -> kernels.peers();
       case "attention" -> kernels.attention();
       case "calls" -> kernels.calls();
-      case "step" -> StepTable.markdown(gpu);
+      case "step" -> new StepTable(gpu, Charts.BASE_SCHEME).markdown();
+      case "steps" -> steps();
       case "base" -> models.base();
       case "decode" -> models.decode();
       case "prefill" -> models.prefill();
@@ -71,6 +74,13 @@ final class ReadmeTables {
       case "charts" -> pictures();
       default -> throw new IllegalArgumentException("no table is called '" + name + "'");
     };
+  }
+
+  /** The step's parts at the base point's other widths. */
+  private String steps() {
+    return Stream.of("W3A16g128", "W2A16g128")
+        .map(scheme -> scheme + ":\n\n" + new StepTable(gpu, scheme).markdown())
+        .collect(Collectors.joining("\n"));
   }
 
   private String pictures() {

@@ -11,14 +11,14 @@ import java.util.Optional;
 
 /**
  * What the parts of a decode step take when each is measured alone, beside the step itself, for the
- * base point: llama-2-7b at W4A16g128, one sequence, 512 tokens in the cache. The step has the
- * embedding and the kernels' starts besides, and neighbours in it overlap, so the parts' sum is not
- * its time.
+ * base point: llama-2-7b, one sequence, 512 tokens in the cache. The step has the embedding and the
+ * kernels' starts besides, and neighbours in it overlap, so the parts' sum is not its time.
+ *
+ * @param gpu figures of the device
+ * @param scheme of the weights; inputs and cache have 16 bits
  */
-final class StepTable {
+record StepTable(Figures gpu, String scheme) {
   private static final String ONE = "1";
-
-  private StepTable() {}
 
   /**
    * A part.
@@ -38,10 +38,10 @@ final class StepTable {
     }
   }
 
-  static String markdown(Figures gpu) {
+  String markdown() {
     double read = gpu.ceiling(Ceilings.READ).orElse(Double.NaN);
     Optional<Measurement> step = gpu.latest(m -> m.name().equals("decode.p50") && isBase(m));
-    List<Part> parts = parts(gpu);
+    List<Part> parts = parts();
     if (step.isEmpty() || parts.stream().anyMatch(part -> part.figure.isEmpty())) {
       return MarkdownTable.NOTHING;
     }
@@ -86,26 +86,26 @@ final class StepTable {
     return table.text();
   }
 
-  private static boolean isBase(Measurement m) {
+  private boolean isBase(Measurement m) {
     return m.parameter("model").equals(Charts.BASE_MODEL)
-        && m.parameter("scheme").equals(Charts.BASE_SCHEME)
+        && m.parameter("scheme").equals(scheme)
         && m.parameter("depth").equals(Charts.BASE_DEPTH)
         && m.parameter("batch").equals(ONE);
   }
 
-  private static List<Part> parts(Figures gpu) {
+  private List<Part> parts() {
     int layers;
     int heads;
     int vocabulary;
     try (ModelWeights sizes =
-        ModelWeights.syntheticSizes(Charts.BASE_MODEL, QuantScheme.parse(Charts.BASE_SCHEME))) {
+        ModelWeights.syntheticSizes(Charts.BASE_MODEL, QuantScheme.parse(scheme))) {
       layers = sizes.config().layers();
       heads = sizes.config().heads();
       vocabulary = sizes.config().vocabSize();
     }
     String kvHeads = Integer.toString(heads);
     return List.of(
-        linear(gpu, "q, k, v", "qkv", layers, "norm"),
+        linear("q, k, v", "qkv", layers, "norm"),
         new Part(
             "attention",
             layers,
@@ -115,9 +115,9 @@ final class StepTable {
                     && m.parameter("context").equals(Charts.BASE_DEPTH)
                     && m.parameter("kv_heads").equals(kvHeads)
                     && m.parameter("kv_bits").equals("16"))),
-        linear(gpu, "o", "o", layers, "add"),
-        linear(gpu, "gate, up", "gate_up", layers, "norm+swiglu"),
-        linear(gpu, "down", "down", layers, "add"),
+        linear("o", "o", layers, "add"),
+        linear("gate, up", "gate_up", layers, "norm+swiglu"),
+        linear("down", "down", layers, "add"),
         new Part("head (fp16)", 1, gpu.product(size("head"), ONE, "W16A16")),
         new Part(
             "choice of the token",
@@ -130,8 +130,7 @@ final class StepTable {
   }
 
   /** A linear as the step has it; where only the plain product is measured, that. */
-  private static Part linear(Figures gpu, String name, String linear, int times, String as) {
-    String scheme = Charts.BASE_SCHEME;
+  private Part linear(String name, String linear, int times, String as) {
     Optional<Measurement> whole = gpu.productOfStep(size(linear), scheme, as);
     return whole.isPresent()
         ? new Part(name + " (" + as + ")", times, whole)

@@ -285,6 +285,11 @@ class ReportTest {
     assertTrue(whole.contains("| o (add) | 32 | 5.00 | 160 |"), whole);
     assertTrue(whole.contains("| gate, up (norm+swiglu) | 32 | 5.00 | 160 |"), whole);
     assertTrue(whole.contains("| down | 32 | 10.0 | 320 |"), whole);
+    // No other scheme has all of its parts.
+    Files.writeString(text, "<!-- figures: steps -->\n<!-- end -->");
+    Report.fill(asTheStepHasThem, folder, Optional.empty(), text);
+    String others = Files.readString(text);
+    assertTrue(others.contains("W2A16g128:\n\n" + MarkdownTable.NOTHING), others);
     // The plain product's table does not take them.
     Files.writeString(text, "<!-- figures: products -->\n<!-- end -->");
     Report.fill(asTheStepHasThem, folder, Optional.empty(), text);
