@@ -65,8 +65,13 @@ record Figures(String device, List<Measurement> all, Ceilings ceilings) {
 
   /** The same product by cuBLASLt. */
   Optional<Measurement> libraryProduct(String shape, String tokens, String scheme) {
+    return productBy("cuBLASLt", shape, tokens, scheme);
+  }
+
+  /** The same product by a program whose name begins so, of whatever day. */
+  Optional<Measurement> productBy(String program, String shape, String tokens, String scheme) {
     return latest(
-        m -> isProduct(m, shape, tokens, scheme) && m.parameter("program").startsWith("cuBLASLt"));
+        m -> isProduct(m, shape, tokens, scheme) && m.parameter("program").startsWith(program));
   }
 
   private static boolean isProduct(Measurement m, String shape, String tokens, String scheme) {

@@ -19,6 +19,7 @@ final class Targets {
   private static final String LARGE = "2048";
   private static final String FEW = "16";
   private static final String MANY = "64";
+  private static final int CONTEXT = 4096;
 
   private final Figures gpu;
   private final MarkdownTable table = new MarkdownTable("what", "target", "measured", "met");
@@ -32,6 +33,7 @@ final class Targets {
     targets.decode();
     targets.prefill(BASE, 60);
     targets.prefill("W4A8", 45);
+    targets.memory();
     targets.streamed();
     targets.batches();
     targets.large();
@@ -83,6 +85,33 @@ final class Targets {
         ratio(OptionalDouble.of(1e3 * Integer.parseInt(LARGE)), speed));
   }
 
+  /** What a process takes whose cache holds as many tokens as fit, and of it the weights. */
+  private void memory() {
+    String base = Charts.BASE_MODEL + " " + BASE;
+    most(
+        "GPU memory in use, " + base + ", context 4,096",
+        6.4,
+        "GiB",
+        gibibytes(m -> m.name().equals("decode.device") && positions(m) == CONTEXT));
+    most("weights of " + base, 3.8, "GiB", gibibytes(m -> m.name().equals("decode.weight")));
+  }
+
+  private OptionalDouble gibibytes(Predicate<Measurement> wanted) {
+    OptionalDouble bytes =
+        median(m ->
+            m.kind() == Kind.MEMORY
+                && m.parameter("model").equals(Charts.BASE_MODEL)
+                && m.parameter("scheme").equals(BASE)
+                && m.parameter("batch").equals("1")
+                && wanted.test(m));
+    return ratio(bytes, OptionalDouble.of(1L << 30));
+  }
+
+  /** That a sequence needs for a model's test. */
+  private static int positions(Measurement m) {
+    return Integer.parseInt(m.parameter("depth")) + Integer.parseInt(m.parameter("tokens"));
+  }
+
   /** Products of one token. */
   private void streamed() {
     double[] microseconds = {8.0, 4.5, 13.0, 8.0, 33};
@@ -101,7 +130,7 @@ final class Targets {
     return time(shape, "1", scheme);
   }
 
-  /** Products of some tokens beside one's, and beside cuBLASLt's of halves. */
+  /** Products of some tokens beside one's, cuBLASLt's of halves, and Marlin's of its day. */
   private void batches() {
     for (String shape : SHAPES) {
       most(
@@ -121,14 +150,28 @@ final class Targets {
           "times",
           ratio(time(shape, MANY, BASE), library));
     }
+    for (String shape : SHAPES) {
+      gpu.productBy("Marlin", shape, MANY, BASE)
+          .ifPresent(marlin ->
+              most(
+                  BASE + " " + shape + ", 64 tokens (Marlin's of " + day(marlin) + ")",
+                  Figures.microseconds(marlin),
+                  "us",
+                  time(shape, MANY, BASE)));
+    }
   }
 
+  private static String day(Measurement m) {
+    return m.run().time().substring(0, "2026-01-01".length());
+  }
+
+  /** Products of many tokens; codes that meet weights in groups are multiplied as halves. */
   private void large() {
-    speed(BASE, 600, "TFLOP/s");
-    speed("W4A8", 900, "TOP/s");
-    speed("W4A4", 900, "TOP/s");
-    speed("W4A8g128", 700, "TOP/s");
-    speed("W4A4g128", 700, "TOP/s");
+    speed(BASE, "fp16", 600, "TFLOP/s");
+    speed("W4A8", "int8", 900, "TOP/s");
+    speed("W4A4", "int8", 900, "TOP/s");
+    speed("W4A8g128", "codes as fp16", 700, "TOP/s");
+    speed("W4A4g128", "codes as fp16", 700, "TOP/s");
     table.add(
         "quantization of these inputs, beside",
         "",
@@ -142,12 +185,12 @@ final class Targets {
         "");
   }
 
-  private void speed(String scheme, double target, String unit) {
+  private void speed(String scheme, String units, double target, String unit) {
     OptionalDouble speed =
         gpu.product(SHAPES.getFirst(), LARGE, scheme).stream()
             .mapToDouble(m -> m.work().operations() / Figures.microseconds(m) / 1e6)
             .findFirst();
-    least(scheme + " 12288x4096, 2,048 tokens", target, unit, speed);
+    least(scheme + " 12288x4096, 2,048 tokens (" + units + ")", target, unit, speed);
   }
 
   private void attention() {
