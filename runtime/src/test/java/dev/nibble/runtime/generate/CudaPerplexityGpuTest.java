@@ -40,9 +40,9 @@ class CudaPerplexityGpuTest {
 
   /**
    * Of inputs of 4 bits on few windows, where draws do not average out: single windows scatter by 3
-   * to 5 %, so that a third of {@link #FOUR_BITS} in the mean takes a whole text, as {@link
-   * #allOfTimeMachine} has it. {@link PerplexityTest} tells how far draws move programs that differ
-   * in a last bit.
+   * to 5 %, so that a third of {@link #FOUR_BITS} in the mean takes whole texts, as {@link
+   * #wholeTexts} has them. {@link PerplexityTest} tells how far draws move programs that differ in
+   * a last bit.
    */
   private static final double FOUR_BITS_ON_FEW_WINDOWS = 0.05;
 
@@ -133,9 +133,15 @@ class CudaPerplexityGpuTest {
         "W4A4KV4",
         "W4A4Q4KV4"
       })
-  void allOfTimeMachine(String scheme, TestReporter reporter) throws IOException {
+  void wholeTexts(String scheme, TestReporter reporter) throws IOException {
+    QuantScheme parsed = QuantScheme.parse(scheme);
     String text = Files.readString(TestModels.fixture("text/time-machine.txt"));
-    compare(scheme, text, Integer.MAX_VALUE, tolerance(QuantScheme.parse(scheme)), reporter);
+    if (parsed.activationBits() == 4) {
+      // One text is a draw: the CPU engine's own W4A4g128 there is 50.74 with vectors of 512 bits,
+      // 50.37 with those of 256, and the GPU's 49.96.
+      text += alice();
+    }
+    compare(scheme, text, Integer.MAX_VALUE, tolerance(parsed), reporter);
   }
 
   private void compare(
