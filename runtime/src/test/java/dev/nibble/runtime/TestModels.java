@@ -18,6 +18,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -159,5 +160,11 @@ public final class TestModels {
       sequence.close();
     }
     return among;
+  }
+
+  /** The first ids of a text that books-8m was asked about; at most 128. */
+  public static int[] text(int tokens) throws IOException {
+    return Arrays.copyOf(
+        ints(json(resource("golden/books-8m.json")).get("logits_128_ids")), tokens);
   }
 }

@@ -21,13 +21,11 @@ import dev.nibble.runtime.TestModels;
 import dev.nibble.runtime.model.Device;
 import dev.nibble.runtime.model.ModelOptions;
 import java.io.IOException;
-import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.Map;
 import java.util.Random;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -49,9 +47,6 @@ class CudaEngineGpuTest {
 
   /** Largest gap of two logits in a text, in standard deviations of what halves do to one. */
   private static final double LARGEST_DEVIATION = 6;
-
-  private static final com.sun.management.ThreadMXBean THREADS =
-      (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
 
   @TempDir Path folder;
 
@@ -188,7 +183,7 @@ class CudaEngineGpuTest {
   void schemesEqualTheCpu(String scheme, TestReporter reporter) throws IOException {
     Path packed = folder.resolve("packed");
     quantize(TestModels.books8m(), packed, scheme);
-    int[] tokens = text(96);
+    int[] tokens = TestModels.text(96);
     float[] expected;
     try (Engine halves = HalfOperations.engine(packed, ModelOptions.DEFAULT)) {
       expected = TestModels.logits(halves, tokens);
@@ -237,7 +232,7 @@ class CudaEngineGpuTest {
   void packedSequencesAmongOthers(String scheme) throws IOException {
     Path packed = folder.resolve("packed");
     quantize(TestModels.books8m(), packed, scheme);
-    int[] prompt = text(17);
+    int[] prompt = TestModels.text(17);
     try (Engine engine = gpu(packed, new ModelOptions(256, 64, 0))) {
       int[] alone = TestModels.generate(engine, SamplingParameters.GREEDY, prompt, 40);
       for (int count : new int[] {2, 3, 4, 5, 8, 33, 64}) {
@@ -251,7 +246,7 @@ class CudaEngineGpuTest {
 
   @Test
   void tenRunsAreAlikeAndSoIsASequenceAmongOthers() throws IOException {
-    int[] prompt = text(17);
+    int[] prompt = TestModels.text(17);
     ModelOptions options = new ModelOptions(256, 64, 0);
     try (Engine engine = gpu(TestModels.books8m(), options)) {
       int[] alone = TestModels.generate(engine, SamplingParameters.GREEDY, prompt, 40);
@@ -276,7 +271,7 @@ class CudaEngineGpuTest {
     } else {
       quantize(TestModels.books8m(), model, scheme);
     }
-    int[] tokens = text(96);
+    int[] tokens = TestModels.text(96);
     try (Engine engine = gpu(model, ModelOptions.DEFAULT)) {
       float[] prompt = TestModels.logits(engine, tokens);
       float[] oneByOne = logitsOneByOne(engine, tokens);
@@ -305,7 +300,7 @@ class CudaEngineGpuTest {
   @ValueSource(strings = {"W16A16", "W4A16g128", "W3A8symH8"})
   void syntheticModelsAreTheSameEachTime(String name) throws IOException {
     QuantScheme scheme = QuantScheme.parse(name);
-    int[] tokens = text(33);
+    int[] tokens = TestModels.text(33);
     float[] first;
     try (Engine engine =
         Engine.synthetic("books-8m", scheme, Device.cuda(0), ModelOptions.DEFAULT)) {
@@ -326,33 +321,10 @@ class CudaEngineGpuTest {
   }
 
   @Test
-  void aDecodeStepAllocatesNothing() throws IOException {
-    try (Engine engine = gpu(TestModels.books8m(), ModelOptions.DEFAULT);
-        Sequence sequence = engine.open(SamplingParameters.GREEDY)) {
-      Sequence[] batch = {sequence};
-      int[] token = {engine.prefill(sequence, text(17))};
-      long allocated = Long.MAX_VALUE;
-      // Until it is compiled, a step may.
-      for (int round = 0; round < 20 && allocated > 0; round++) {
-        long before = THREADS.getCurrentThreadAllocatedBytes();
-        steps(engine, batch, token, 50);
-        allocated = THREADS.getCurrentThreadAllocatedBytes() - before;
-      }
-      assertEquals(0, allocated);
-    }
-  }
-
-  private static void steps(Engine engine, Sequence[] batch, int[] token, int count) {
-    for (int i = 0; i < count; i++) {
-      engine.step(batch, 1, token);
-    }
-  }
-
-  @Test
   void drawsAreThoseOfTheCpu() throws IOException {
     SamplingParameters sampling = new SamplingParameters(0.8f, 40, 0.95f, 0.02f, 1f, 1234);
     SamplingParameters penalized = new SamplingParameters(0.8f, 40, 0.95f, 0.02f, 1.1f, 1234);
-    int[] prompt = text(12);
+    int[] prompt = TestModels.text(12);
     try (Engine cpu = TestModels.cpu(TestModels.books8m(), ModelOptions.DEFAULT);
         Engine gpu = gpu(TestModels.books8m(), ModelOptions.DEFAULT)) {
       for (SamplingParameters parameters : new SamplingParameters[] {sampling, penalized}) {
@@ -364,103 +336,6 @@ class CudaEngineGpuTest {
             Arrays.toString(expected) + " " + Arrays.toString(found));
       }
     }
-  }
-
-  /** Something between two steps, after which all sequences are what they were. */
-  @FunctionalInterface
-  private interface Between {
-    void run(Sequence[] batch, int[] tokens) throws IOException;
-  }
-
-  @Test
-  void stepsChooseTheSameWhetherTheyWereForetoldOrNot() throws IOException {
-    SamplingParameters drawn = new SamplingParameters(0.8f, 40, 0.95f, 0.02f, 1f, 1234);
-    // Of the graph of four rows, one is idle.
-    try (Engine engine = gpu(TestModels.books8m(), new ModelOptions(64, 5, 0));
-        Sequence another = engine.open(SamplingParameters.GREEDY)) {
-      Between prompt =
-          (_, _) -> {
-            another.truncate(0);
-            engine.prefill(another, text(40));
-          };
-      for (SamplingParameters rules : new SamplingParameters[] {SamplingParameters.GREEDY, drawn}) {
-        int[][] expected = generate(engine, rules, 1, prompt);
-        assertArrayEquals(expected, generate(engine, rules, 3, prompt), "prompts " + rules);
-        assertArrayEquals(expected, generate(engine, rules, 1, (_, _) -> {}), "steady " + rules);
-      }
-      int[][] greedy = generate(engine, SamplingParameters.GREEDY, 1, prompt);
-      for (Map.Entry<String, Between> between : disturbances(engine, drawn).entrySet()) {
-        assertArrayEquals(
-            greedy,
-            generate(engine, SamplingParameters.GREEDY, 3, between.getValue()),
-            between.getKey());
-      }
-    }
-  }
-
-  /** Of sequences that are sampled greedily, for a draw cannot be taken back. */
-  private static Map<String, Between> disturbances(Engine engine, SamplingParameters drawn) {
-    return Map.of(
-        "other tokens",
-        (batch, tokens) -> stepInVain(engine, batch, new int[] {1, 2, tokens[2]}),
-        "other order",
-        (batch, tokens) ->
-            stepInVain(
-                engine,
-                new Sequence[] {batch[2], batch[1], batch[0]},
-                new int[] {tokens[2], tokens[1], tokens[0]}),
-        "fewer",
-        (batch, tokens) -> stepInVain(engine, new Sequence[] {batch[0]}, new int[] {tokens[0]}),
-        "the same again",
-        (batch, tokens) -> stepInVain(engine, batch, tokens.clone()),
-        "other rules",
-        (batch, tokens) -> {
-          batch[1].sampling(drawn);
-          stepInVain(engine, batch, tokens.clone());
-          batch[1].sampling(SamplingParameters.GREEDY);
-        },
-        "a slot used again",
-        (_, _) -> {
-          for (int use = 0; use < 2; use++) {
-            try (Sequence passing = engine.open(SamplingParameters.GREEDY)) {
-              int[] token = {engine.prefill(passing, text(9 + use))};
-              steps(engine, new Sequence[] {passing}, token, 4);
-            }
-          }
-        });
-  }
-
-  private static void stepInVain(Engine engine, Sequence[] batch, int[] tokens) {
-    engine.step(batch, batch.length, tokens);
-    for (Sequence sequence : batch) {
-      sequence.truncate(sequence.length() - 1);
-    }
-  }
-
-  /**
-   * The tokens of three sequences to the end of the context, with something before each n-th step.
-   */
-  private static int[][] generate(
-      Engine engine, SamplingParameters rules, int every, Between between) throws IOException {
-    Sequence[] batch = new Sequence[3];
-    int[] tokens = new int[batch.length];
-    for (int i = 0; i < batch.length; i++) {
-      batch[i] = engine.open(rules);
-      tokens[i] = engine.prefill(batch[i], text(17 + i));
-    }
-    int[][] generated = new int[engine.contextLength() - batch[2].length() + 1][];
-    for (int step = 0; step < generated.length - 1; step++) {
-      generated[step] = tokens.clone();
-      if (step % every == every - 1) {
-        between.run(batch, tokens);
-      }
-      engine.step(batch, batch.length, tokens);
-    }
-    generated[generated.length - 1] = tokens;
-    for (Sequence sequence : batch) {
-      sequence.close();
-    }
-    return generated;
   }
 
   /** An embedding that is not a number: of a token that only some are asked to go on from. */
@@ -506,10 +381,5 @@ class CudaEngineGpuTest {
     int from = Long.BYTES + header + first + token * rowBytes;
     Arrays.fill(bytes.array(), from, from + rowBytes, (byte) 0xff);
     Files.write(file, bytes.array());
-  }
-
-  private static int[] text(int tokens) throws IOException {
-    JsonNode json = TestModels.json(TestModels.resource("golden/books-8m.json"));
-    return Arrays.copyOf(TestModels.ints(json.get("logits_128_ids")), tokens);
   }
 }
