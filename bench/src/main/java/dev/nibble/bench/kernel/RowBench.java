@@ -82,13 +82,13 @@ public final class RowBench {
     Spread plain =
         bench.microseconds(
             LAUNCHES,
-            _ -> norm.launch(bench.stream(), weights, floats, null, 0, tokens, y, null, null),
+            _ -> norm.launch(bench.stream(), weights, floats, 0, tokens, y, null, null),
             samples);
     requireNorm(inputs, out);
     Spread quantized =
         bench.microseconds(
             LAUNCHES,
-            _ -> norm.launch(bench.stream(), weights, floats, null, 0, tokens, null, rule, codes),
+            _ -> norm.launch(bench.stream(), weights, floats, 0, tokens, null, rule, codes),
             samples);
     requireCodes("row_norm", normed(inputs), bits, codes);
     Spread alone =

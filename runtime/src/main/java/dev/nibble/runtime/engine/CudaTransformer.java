@@ -252,7 +252,6 @@ final class CudaTransformer {
             stream,
             finalNorm.weights(),
             work.residual(),
-            null,
             firstRow,
             rows,
             work.normed(),
@@ -342,16 +341,7 @@ final class CudaTransformer {
         if (i == 0) {
           kernels
               .norm()
-              .launch(
-                  stream,
-                  norm.weights(),
-                  work.residual(),
-                  null,
-                  0,
-                  rows,
-                  work.normed(),
-                  null,
-                  null);
+              .launch(stream, norm.weights(), work.residual(), 0, rows, work.normed(), null, null);
           tile(linear, work.normed(), rows);
         }
       } else {
@@ -361,7 +351,6 @@ final class CudaTransformer {
                 stream,
                 norm.weights(),
                 work.residual(),
-                null,
                 0,
                 rows,
                 linear.keepsColumns() ? work.normed() : null,

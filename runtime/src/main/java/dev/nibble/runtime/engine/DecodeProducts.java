@@ -59,7 +59,6 @@ final class DecodeProducts {
             stream,
             norm.weights(),
             work.residual(),
-            null,
             0,
             rows,
             rule == null || linear.keepsColumns() ? work.normed() : null,

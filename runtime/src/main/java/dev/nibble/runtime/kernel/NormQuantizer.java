@@ -70,7 +70,32 @@ public final class NormQuantizer {
    * @param stream runs it
    * @param weights of the norm
    * @param x float, the residual stream; its stride a multiple of 4
-   * @param delta fp16 rows that are added to those of x first, in place; its stride a multiple of 4
+   * @param firstRow row of x that output row 0 is made of
+   * @param rows at least 1
+   * @param y fp16 result, if wanted; its stride a multiple of 8
+   * @param rule how codes are made, if they are wanted
+   * @param codes receives them
+   */
+  public void launch(
+      Stream stream,
+      Weights weights,
+      MatrixRows x,
+      int firstRow,
+      int rows,
+      @Nullable MatrixRows y,
+      @Nullable CodeRule rule,
+      @Nullable ActivationCodes codes) {
+    launch(stream, weights, x, null, firstRow, rows, y, rule, codes);
+  }
+
+  /**
+   * Enqueues a norm of a sum. Asynchronous with respect to the host.
+   *
+   * @param stream runs it
+   * @param weights of the norm
+   * @param x float, the residual stream; its stride a multiple of 4
+   * @param delta fp16 rows that are added to those of x first, in place, if any; its stride a
+   *     multiple of 4
    * @param firstRow row of x and delta that output row 0 is made of
    * @param rows at least 1
    * @param y fp16 result, if wanted; its stride a multiple of 8

@@ -31,6 +31,17 @@ class NormQuantizerGpuTest {
     gpu.close();
   }
 
+  private static NormQuantizer.Weights weights(
+      Kind kind, float[] weight, float[] bias, short @Nullable [] order) {
+    return new NormQuantizer.Weights(
+        kind,
+        weight.length,
+        EPSILON,
+        gpu.floats(weight),
+        kind == Kind.LAYER ? gpu.floats(bias) : null,
+        order == null ? null : gpu.shorts(order));
+  }
+
   @ParameterizedTest
   @CsvSource({
     "RMS, 1, 1, 32",
@@ -59,14 +70,7 @@ class NormQuantizerGpuTest {
     for (short[] order : new short[][] {null, Permutation.of(random, columns)}) {
       float[] normed = oracle(kind, x, columns, weight, bias);
       float[] read = order == null ? normed : Permutation.columns(normed, order);
-      NormQuantizer.Weights weights =
-          new NormQuantizer.Weights(
-              kind,
-              columns,
-              EPSILON,
-              gpu.floats(weight),
-              kind == Kind.LAYER ? gpu.floats(bias) : null,
-              order == null ? null : gpu.shorts(order));
+      NormQuantizer.Weights weights = weights(kind, weight, bias, order);
       MatrixRows residual = gpu.floatRows(x, columns);
       for (int firstRow : new int[] {0, 2}) {
         float[] expected =
@@ -111,14 +115,7 @@ class NormQuantizerGpuTest {
     float[] delta = GpuFixture.halfGaussian(random, x.length);
     float[] weight = GpuFixture.gaussian(random, columns, 1);
     float[] bias = GpuFixture.gaussian(random, columns, 1);
-    NormQuantizer.Weights weights =
-        new NormQuantizer.Weights(
-            kind,
-            columns,
-            EPSILON,
-            gpu.floats(weight),
-            kind == Kind.LAYER ? gpu.floats(bias) : null,
-            null);
+    NormQuantizer.Weights weights = weights(kind, weight, bias, null);
     for (int firstRow : new int[] {0, 2}) {
       int from = firstRow * columns;
       int to = from + rows * columns;
