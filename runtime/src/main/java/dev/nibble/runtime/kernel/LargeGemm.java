@@ -86,7 +86,7 @@ public final class LargeGemm {
    * @param bias float [rows], if there is one
    * @param x tiled tokens
    * @param scales what codes stand for; null for halves, and for codes whose scales are folded into
-   *     the weights'
+   *     those of the weights' groups
    * @param epilogue what becomes of the product
    * @param y fp16 or float [tokens, rows], its stride even
    */
@@ -101,6 +101,12 @@ public final class LargeGemm {
     if (x.columns() != weights.columns()) {
       throw new IllegalArgumentException(
           "inputs of " + x.columns() + " columns, weights of " + weights.columns());
+    }
+    boolean integers =
+        x.kind() == InputTiler.Kind.CODES || x.kind() == InputTiler.Kind.CODES_TO_FOURS;
+    if (scales == null && integers && !isGrouped(weights)) {
+      throw new IllegalArgumentException(
+          "codes and weights of one scale a row need the codes' scales and sums");
     }
     int tokens = x.tokens();
     int rows = weights.rows();
