@@ -5,6 +5,7 @@ import dev.nibble.bench.result.Measurement;
 import dev.nibble.bench.result.Measurement.Kind;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.OptionalDouble;
 import java.util.function.Predicate;
 
@@ -85,11 +86,14 @@ final class Targets {
         ratio(OptionalDouble.of(1e3 * Integer.parseInt(LARGE)), speed));
   }
 
-  /** What a process takes whose cache holds as many tokens as fit, and of it the weights. */
+  /**
+   * What is in use on the GPU when a cache of {@link #CONTEXT} tokens is full, and of it the
+   * weights.
+   */
   private void memory() {
     String base = Charts.BASE_MODEL + " " + BASE;
     most(
-        "GPU memory in use, " + base + ", context 4,096",
+        "GPU memory in use, " + base + String.format(Locale.ROOT, ", context %,d", CONTEXT),
         6.4,
         "GiB",
         gibibytes(m -> m.name().equals("decode.device") && positions(m) == CONTEXT));
@@ -107,7 +111,7 @@ final class Targets {
     return ratio(bytes, OptionalDouble.of(1L << 30));
   }
 
-  /** That a sequence needs for a model's test. */
+  /** Tokens in the cache when a model's test ends. */
   private static int positions(Measurement m) {
     return Integer.parseInt(m.parameter("depth")) + Integer.parseInt(m.parameter("tokens"));
   }

@@ -180,7 +180,7 @@ class CudaEngineGpuTest {
         "W4A4Q4KV4",
         "W16A8"
       })
-  void schemesEqualTheCpu(String scheme, TestReporter reporter) throws IOException {
+  void schemesEqualHalves(String scheme, TestReporter reporter) throws IOException {
     Path packed = folder.resolve("packed");
     quantize(TestModels.books8m(), packed, scheme);
     int[] tokens = TestModels.text(96);

@@ -123,7 +123,6 @@ class DenseProductGpuTest {
               gpu.stream(),
               new NormQuantizer.Weights(NormQuantizer.Kind.RMS, columns, EPSILON, norm, null, null),
               x,
-              null,
               0,
               tokens,
               halves,

@@ -109,7 +109,8 @@ class RotaryAppendGpuTest {
       stage = cache;
     }
     double rounding = GpuFixture.halfLimit(keys.length);
-    // Of two such edges.
+    // Two codes may fall the other way: a step is up to 7 deviations / 2^bits, each costs 49 /
+    // 4^bits.
     double edges = bits < 16 ? 100 * Math.pow(4, -bits) / keys.length : 0;
     int stride = stage.capacity() * headDim;
     int columns = positions.length * headDim;

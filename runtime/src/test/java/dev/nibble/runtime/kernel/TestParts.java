@@ -54,7 +54,7 @@ final class TestParts {
     }
   }
 
-  /** Rows of parts, the last of a block and one more among them; gate and up have as many. */
+  /** Rows of parts: more than a block, fewer, and a whole one; gate and up have the same. */
   static int[] rows(Result result) {
     return result == Result.SWIGLU_HALF ? new int[] {70, 70} : new int[] {70, 33, 64};
   }
